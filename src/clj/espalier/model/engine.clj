@@ -1,0 +1,32 @@
+(ns espalier.model.engine
+  "How the servers differ where their clients must know: as data, so that no
+  other code asks for an engine by name. Measured on version 3.13.")
+
+(def engines
+  "By engine:
+
+  | key | what it says |
+  |---|---|
+  | `:max-packet-bytes`       | the largest packet it reads, by protocol |
+  | `:counts-logins?`         | it limits logins and tells how many there are; where it does not, clients keep a register in the node tree |
+  | `:reuses-tcp-port?`       | it boots on a TCP port that its predecessor has just left |
+  | `:tcp-clients`            | how many TCP clients it tells apart |
+  | `:quits-cleanly-by-tcp?`  | it survives its own `/quit` with a TCP port open; else it aborts after having answered |"
+  {:scsynth   {:max-packet-bytes       {:udp 65507, :tcp (bit-shift-left 1 24)}
+               :counts-logins?         true
+               :reuses-tcp-port?       true
+               :tcp-clients            1
+               :quits-cleanly-by-tcp?  true}
+   :supernova {:max-packet-bytes       {:udp 32768, :tcp (bit-shift-left 1 20)}
+               :counts-logins?         false
+               :reuses-tcp-port?       false
+               :tcp-clients            Long/MAX_VALUE
+               :quits-cleanly-by-tcp?  false}})
+
+(defn trait
+  "What the engine is like in one respect; an engine that is not known is taken
+  for scsynth, whose protocol they all speak.
+
+      (trait :supernova :counts-logins?)  ;=> false"
+  [engine k]
+  (get (get engines engine (:scsynth engines)) k))

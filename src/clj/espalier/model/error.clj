@@ -1,0 +1,72 @@
+(ns espalier.model.error
+  "Every exception that Espalier throws is made here.
+
+  An error is an `ex-info` whose data holds `:espalier/error`, a keyword in the
+  namespace `espalier.error` that programs can match on, beside whatever was
+  seen. Its message says what was seen, where, and the call that repairs it."
+  (:require [clojure.string :as str]))
+
+(defn error
+  "Returns (does not throw) an `ex-info` for the error `code`.
+
+  `code`     a simple keyword such as `:no-executable`; `:espalier/error` in the
+             data becomes `:espalier.error/no-executable`
+  `message`  what was seen, and the call that repairs it
+  `data`     map of what was seen
+  `cause`    the exception behind it, optional
+
+      (throw (error :no-executable \"No scsynth on PATH.\" {:looked [\"/usr/bin\"]}))"
+  ([code message data] (error code message data nil))
+  ([code message data cause]
+   (ex-info message
+            (assoc data :espalier/error (keyword "espalier.error" (name code)))
+            cause)))
+
+(defn code
+  "The `:espalier/error` keyword of exception `e`, or nil where it has none.
+
+      (code (error :port-taken \"…\" {}))  ;=> :espalier.error/port-taken"
+  [e]
+  (:espalier/error (ex-data e)))
+
+(defn- distance
+  "Levenshtein distance of two strings: insertions, deletions, replacements."
+  [a b]
+  (peek
+   (reduce (fn [above [i ca]]
+             (reduce (fn [row [j cb]]
+                       (conj row (min (inc (peek row))
+                                      (inc (nth above (inc j)))
+                                      (+ (nth above j) (if (= ca cb) 0 1)))))
+                     [(inc i)]
+                     (map-indexed vector b)))
+           (vec (range (inc (count b))))
+           (map-indexed vector a))))
+
+(defn nearest
+  "The entry of `known` (keywords, symbols or strings) whose name is most like
+  the name of `seen`, or nil where none is near enough to be a slip of the
+  finger: at most a third of its letters differ, or one name holds the other.
+
+      (nearest :buffer-cuont [:buffer-count :port])  ;=> :buffer-count"
+  [seen known]
+  (let [text  (fn [x] (str/lower-case (if (instance? clojure.lang.Named x) (name x) (str x))))
+        seen  (text seen)
+        score (fn [k] (let [k (text k)]
+                        (if (and (> (count seen) 2)
+                                 (or (str/includes? k seen) (str/includes? seen k)))
+                          1
+                          (distance seen k))))
+        limit (max 1 (quot (count seen) 3))]
+    (when-let [scored (seq (map (juxt score identity) known))]
+      (let [[s k] (apply min-key first scored)]
+        (when (<= s limit) k)))))
+
+(defn hint
+  "\" Did you mean :x?\" for the nearest of `known`, or the empty string.
+
+      (hint :prot [:port :protocol])  ;=> \" Did you mean :port?\""
+  [seen known]
+  (if-let [k (nearest seen known)]
+    (str " Did you mean " (pr-str k) "?")
+    ""))

@@ -1,0 +1,118 @@
+(ns espalier.runtime.link
+  "Between Clojure's data and the kernel's packets and links: the one namespace
+  that names their classes.
+
+  A message is a vector `[\"/s_new\" \"bell\" 1000 0 1 \"freq\" 440]`, a bundle a map
+  `{:at when, :packets [message …]}`."
+  (:require [espalier.model.error :as error]
+            [espalier.runtime.clock :as clock])
+  (:import [espalier.kernel Link LinkListener OscBundle OscMessage OscPacket
+            PacketTooLargeException TcpLink UdpLink]
+           [java.io IOException]
+           [java.net InetSocketAddress]
+           [java.time Duration]
+           [java.util.function UnaryOperator]))
+
+(set! *warn-on-reflection* true)
+
+(defn- argument
+  "What the kernel can send for an argument that it does not know."
+  [x]
+  (cond
+    (instance? clojure.lang.Named x)  (name x)
+    (boolean? x)                      (if x (int 1) (int 0))
+    (ratio? x)                        (double x)
+    (decimal? x)                      (double x)
+    (integer? x)                      (if (<= Long/MIN_VALUE x Long/MAX_VALUE) (long x) Long/MAX_VALUE)
+    (and (map? x) (integer? (:id x))) (:id x)
+    :else                             x))
+
+(def ^:private ^UnaryOperator coerce
+  (reify UnaryOperator (apply [_ x] (argument x))))
+
+(declare packet)
+
+(defn- message-packet [m]
+  (let [address (first m)]
+    (when-not (string? address)
+      (throw (IllegalArgumentException. (str "A message begins with its address, a string such as \"/status\", not "
+                                             (pr-str address)))))
+    (OscMessage. ^String address
+                 ^java.util.List (if (vector? m) (subvec m 1) (or (next m) []))
+                 coerce)))
+
+(defn- bundle-packet [{:keys [at packets] :as bundle}]
+  (when-not (sequential? packets)
+    (throw (IllegalArgumentException. (str "A bundle holds :packets, a sequence of messages, unlike "
+                                           (pr-str (keys bundle))))))
+  (OscBundle. (clock/time-tag at) (mapv packet packets)))
+
+(defn packet
+  "The kernel's packet for a message (a vector) or bundle (a map). Numbers become
+  32-bit integers and floats, keywords and symbols strings, true and false 1 and
+  0, maps with an `:id` that id, byte arrays blobs, float arrays as many floats,
+  sequences OSC arrays."
+  ^OscPacket [x]
+  (cond
+    (sequential? x)           (message-packet x)
+    (map? x)                  (bundle-packet x)
+    (instance? OscPacket x)   x
+    :else (throw (IllegalArgumentException.
+                   (str "A message is a vector such as [\"/sync\" 1], a bundle a map such as"
+                        " {:at nil :packets [[\"/sync\" 1]]}; this is neither: " (pr-str x))))))
+
+(defn message
+  "The vector of a message that arrived. Integers and floats keep their 32 bits."
+  [^OscMessage m]
+  (into [(.address m)] (.arguments m)))
+
+(defn messages
+  "The messages within a packet, in order, still as kernel values."
+  [p]
+  (if (instance? OscMessage p)
+    [p]
+    (mapcat messages (.packets ^OscBundle p))))
+
+(defn open
+  "Opens a link to a server and returns it.
+
+  `protocol`    :udp or :tcp
+  `timeout-ms`  how long a TCP connection may take
+  `listen`      map of functions, called on the link's reader thread: `:packet`
+                with each kernel message, `:malformed` with an exception,
+                `:unreachable` with nothing, `:closed` with an exception or nil
+
+  Throws IOException where a TCP connection is not accepted."
+  ^Link [{:keys [protocol ip-address port timeout-ms]} listen]
+  (let [remote   (InetSocketAddress. ^String ip-address (int port))
+        listener (reify LinkListener
+                   (onPacket [_ p]
+                     (if (instance? OscMessage p)
+                       ((:packet listen) p)
+                       (run! (:packet listen) (messages p))))
+                   (onMalformed [_ _ why] ((:malformed listen) why))
+                   (onUnreachable [_] ((:unreachable listen)))
+                   (onClosed [_ cause] ((:closed listen) cause)))]
+    (if (= :tcp protocol)
+      (TcpLink/open remote (Duration/ofMillis timeout-ms) listener)
+      (UdpLink/open remote listener))))
+
+(defn send!
+  "Sends a message or bundle; returns nil.
+
+  Throws `:espalier.error/invalid-message` for what OSC cannot carry,
+  `:espalier.error/packet-too-large`, and `:espalier.error/link-closed`. Nothing
+  was sent then."
+  [^Link link x]
+  (try
+    (.send link (packet x))
+    (catch PacketTooLargeException e
+      (throw (error/error :packet-too-large
+                          (str "This does not fit into the " (.limit e) " bytes that the server takes at once: send it in parts.")
+                          {:limit-bytes (.limit e)} e)))
+    (catch IllegalArgumentException e
+      (throw (error/error :invalid-message (str "Cannot be sent: " (ex-message e) ".") {:message x} e)))
+    (catch IOException e
+      (throw (error/error :link-closed
+                          (str "The link to the server is gone: " (ex-message e) ". (sc/status s) tells whether it lives.")
+                          {:message x} e)))))

@@ -1,0 +1,107 @@
+(ns espalier.runtime.port
+  "Ports of this machine: whether one is free, who holds it, which one to take.
+
+  A second scsynth on a used port removes the first one's shared memory before it
+  fails, so a port is tried before a server is started on it."
+  (:require [clojure.java.io :as io]
+            [clojure.string :as str]
+            [espalier.model.error :as error])
+  (:import [java.io File IOException]
+           [java.net DatagramSocket InetAddress InetSocketAddress ServerSocket]
+           [java.nio.file Files]))
+
+(set! *warn-on-reflection* true)
+
+(defn- bind-udp ^long [^InetSocketAddress address]
+  (with-open [socket (DatagramSocket. nil)]
+    (.setReuseAddress socket false)
+    (.bind socket address)
+    (.getLocalPort socket)))
+
+(defn- bind-tcp ^long [^InetSocketAddress address reuse?]
+  (with-open [socket (ServerSocket.)]
+    (.setReuseAddress socket (boolean reuse?))
+    (.bind socket address)
+    (.getLocalPort socket)))
+
+(defn- lines
+  "The lines of a file under /proc, none where it cannot be read."
+  [path]
+  (try (with-open [r (io/reader (io/file path))] (doall (line-seq r)))
+       (catch IOException _ [])))
+
+(defn- inodes
+  "The inodes of the sockets bound to a port, from /proc/net (proc(5)): the local
+  address is the second column, its port in hexadecimal; the inode the tenth."
+  [protocol port]
+  (let [suffix (format ":%04X" port)
+        listening? (fn [state] (or (= :udp protocol) (= "0A" state)))]
+    (set (for [table [(name protocol) (str (name protocol) "6")]
+               line  (rest (lines (str "/proc/net/" table)))
+               :let  [[_ local _ state _ _ _ _ _ inode] (str/split (str/trim line) #"\s+")]
+               :when (and local (str/ends-with? local suffix) (listening? state))]
+           inode))))
+
+(defn holder
+  "The process that holds a port of this machine, `{:pid 1234, :command \"scsynth\"}`,
+  or nil where it cannot be told: it is another user's, or there is no /proc.
+
+      (holder :udp 57110)"
+  [protocol port]
+  (let [wanted (into #{} (map #(str "socket:[" % "]")) (inodes protocol port))]
+    (when (seq wanted)
+      (first
+        (for [^File process (.listFiles (File. "/proc"))
+              :when         (re-matches #"\d+" (.getName process))
+              ^File fd      (.listFiles (File. process "fd"))
+              :let          [target (try (str (Files/readSymbolicLink (.toPath fd)))
+                                         (catch Exception _ nil))]
+              :when         (wanted target)]
+          {:pid     (parse-long (.getName process))
+           :command (first (lines (str process "/comm")))})))))
+
+(defn check-free!
+  "Throws `:espalier.error/server-cannot-boot` with `:reason :port-taken` where a
+  server could not listen on the port; nil otherwise. Any address of IPv4 or IPv6
+  may be asked about, also 0.0.0.0.
+
+  `reuses-tcp-port?`  whether the server may take a TCP port that is still in
+                      TIME_WAIT"
+  [{:keys [protocol ip-address port]} reuses-tcp-port?]
+  (let [address (InetSocketAddress. (InetAddress/getByName ip-address) (int port))]
+    (try
+      (if (= :tcp protocol)
+        (bind-tcp address reuses-tcp-port?)
+        (bind-udp address))
+      nil
+      (catch IOException e
+        (let [{:keys [pid command] :as who} (holder protocol port)
+              transport (str/upper-case (name protocol))
+              in-use?   (or who (re-find #"(?i)in use" (str (ex-message e))))]
+          (throw
+            (error/error
+              :server-cannot-boot
+              (if in-use?
+                (str transport " port " port " of " ip-address " is taken"
+                     (if pid (str " by process " pid " (" command ")") "")
+                     "; a server would say \"failed to open " transport " socket: address in use\". "
+                     "(sc/boot! s {:port (sc/find-free-port)}) takes another, (sc/connect! s {:port " port
+                     "}) uses the server that is there.")
+                (str "No " transport " port can be opened at " ip-address ":" port ": " (ex-message e)
+                     ". :ip-address is an address of this machine, 127.0.0.1 or 0.0.0.0 for example."))
+              {:reason     (if in-use? :port-taken :bad-address)
+               :protocol   protocol
+               :ip-address ip-address
+               :port       port
+               :held-by    who}
+              e)))))))
+
+(defn find-free-port
+  "A port of this machine that is free for UDP and for TCP. Nobody reserves it:
+  take it soon."
+  []
+  (loop [tries 50]
+    (let [port (bind-udp (InetSocketAddress. 0))
+          free (try (= port (bind-tcp (InetSocketAddress. (int port)) false))
+                    (catch IOException e (when (zero? tries) (throw e))))]
+      (if free port (recur (dec tries))))))

@@ -1,0 +1,260 @@
+(ns espalier.runtime.session
+  "One login on one server, from the first packet to the last: the link, who the
+  server says that we are, and the ids that are ours for it."
+  (:require [espalier.model.engine :as engine]
+            [espalier.model.error :as error]
+            [espalier.model.message :as message]
+            [espalier.model.register :as register]
+            [espalier.runtime.dispatch :as dispatch]
+            [espalier.runtime.link :as link])
+  (:import [espalier.kernel BlockIds Link NodeIds]
+           [java.io IOException]
+           [java.util.concurrent.atomic AtomicInteger AtomicLong]))
+
+(set! *warn-on-reflection* true)
+
+(defn milliseconds
+  "Milliseconds of a clock that only goes forward."
+  ^long []
+  (quot (System/nanoTime) 1000000))
+
+(defn- place [{:keys [protocol ip-address port]}]
+  (str ip-address ":" port " (" (name protocol) ")"))
+
+(defn- target
+  "The address to send to: a server that is bound to every address is reached at
+  the loopback."
+  [{:keys [ip-address] :as options}]
+  (cond-> options
+    (= "0.0.0.0" ip-address) (assoc :ip-address "127.0.0.1")
+    (= "::" ip-address)      (assoc :ip-address "::1")))
+
+(defn- nobody-listens [options cause]
+  (error/error :nobody-listens
+               (str "Nobody listens at " (place options) ". (sc/boot! s) starts a server there, (sc/connect! s {:port …}) looks elsewhere.")
+               (select-keys options [:protocol :ip-address :port])
+               cause))
+
+(defn request!
+  "Sends `message` and waits for the reply that begins with `reply`; returns it as
+  a vector.
+
+  Throws `:espalier.error/command-failed` with the server's words on its `/fail`,
+  `:espalier.error/no-answer` after `timeout-ms`, what `send!` throws, and what
+  ended the session where it ends meanwhile."
+  [{:keys [dispatcher link]} message reply timeout-ms]
+  (let [command (first message)
+        waiter  (dispatch/expect! dispatcher reply command)
+        _       (try (link/send! link message)
+                     (catch Throwable e (dispatch/forget! dispatcher waiter) (throw e)))
+        answer  (dispatch/await! dispatcher waiter timeout-ms)]
+    (if (and (= "/fail" (first answer)) (not= "/fail" (first reply)))
+      (let [words (.trim (str (nth answer 2 "")))]
+        (throw (error/error :command-failed
+                            (str "The server refused " (pr-str message) ": " words)
+                            {:message message :words words :reply answer})))
+      answer)))
+
+(defn sync!
+  "Returns when everything that was sent before has taken effect: the server has
+  answered a `/sync`."
+  [{:keys [^AtomicInteger syncs] :as session} timeout-ms]
+  (let [id (.incrementAndGet syncs)]
+    (request! session ["/sync" id] ["/synced" id] timeout-ms)
+    nil))
+
+;; ---- who we are
+
+(defn- ask-version
+  "Engine and version, or those of the options where the server does not know the
+  command."
+  [session {:keys [timeout-ms]} fallback]
+  (try (message/version (request! session ["/version"] ["/version.reply"] timeout-ms))
+       (catch clojure.lang.ExceptionInfo e
+         (if (= :espalier.error/command-failed (error/code e))
+           {:engine fallback, :version nil}
+           (throw e)))))
+
+(defn- too-many-clients [options words]
+  (error/error :too-many-clients
+               (str "The server at " (place options) " takes no more clients: " words
+                    ". Another client's (sc/disconnect! s) gives its place back; (sc/boot! s {:maximum-logins 4}) boots with more.")
+               {:words words}))
+
+(defn- already-registered [options]
+  (error/error :already-registered
+               (str "The server at " (place options) " takes this client for one that is logged in already. "
+                    "By TCP, scsynth tells only one client apart: disconnect the other, or connect by UDP.")
+               (select-keys options [:protocol :ip-address :port])))
+
+(defn- notify! [session {:keys [timeout-ms]}]
+  (let [waiter (dispatch/expect! (:dispatcher session) ["/done" "/notify"] "/notify")]
+    (link/send! (:link session) ["/notify" 1])
+    (message/login (dispatch/await! (:dispatcher session) waiter timeout-ms))))
+
+(defn- login!
+  "Logs in and returns `{:client-id …, :maximum-logins …}` as the server has it."
+  [session {:keys [protocol timeout-ms] :as options}]
+  (let [{:keys [already refused] :as answer} (notify! session options)]
+    (cond
+      refused                          (throw (too-many-clients options refused))
+      (not already)                    answer
+      (= :tcp protocol)                (throw (already-registered options))
+      ;; A dead client had our port: what it left is ended, then we are new.
+      :else (do (request! session ["/notify" 0] ["/done" "/notify"] timeout-ms)
+                (notify! session options)))))
+
+(defn- query-register! [{:keys [dispatcher] :as session} {:keys [timeout-ms]}]
+  (let [waiter (dispatch/expect! dispatcher ["/g_queryTree.reply" 0 register/group-id] "/g_queryTree")]
+    (link/send! (:link session) ["/g_queryTree" register/group-id 0])
+    (sync! session timeout-ms)
+    (if (dispatch/answered? waiter)
+      (register/parse (dispatch/await! dispatcher waiter timeout-ms))
+      (dispatch/forget! dispatcher waiter))))
+
+(defn- claim!
+  "Claims a client id in the register; returns what `login!` does, and the claim."
+  [session {:keys [timeout-ms] :as options} maximum-logins]
+  (loop [tries 100]
+    (let [{:keys [claims] :as known} (query-register! session options)
+          client (register/free-client known maximum-logins)]
+      (when (or (nil? client) (zero? tries))
+        (throw (too-many-clients options (str "all " maximum-logins " client ids are claimed: " (vec (keys claims))))))
+      (let [claim (register/claim-id client (rand-int 1000000))]
+        (link/send! (:link session) ["/g_new" claim 1 register/group-id])
+        (if (= claim (get-in (query-register! session options) [:claims client]))
+          {:client-id client, :maximum-logins maximum-logins, :claim claim}
+          (do (link/send! (:link session) ["/n_free" claim])
+              (sync! session timeout-ms)
+              (recur (dec tries))))))))
+
+(defn- register!
+  "The login on a server that counts none: `position` is our place in its list of
+  clients, which says only whether we are alone."
+  [session options owner? position]
+  (let [own (:maximum-logins options)]
+    (when (and owner? (> own 1))
+      (run! #(link/send! (:link session) %) (register/rows own {})))
+    (if-let [known (when (or (not owner?) (> own 1)) (query-register! session options))]
+      (claim! session options (or (:maximum-logins known) own))
+      (if (zero? position)
+        {:client-id 0, :maximum-logins 1}
+        (throw (too-many-clients options "it was booted for one, and one is there"))))))
+
+;; ---- what is ours
+
+(defn allocators
+  "The ids of client `client-id` of `maximum-logins`: node ids, and its share of
+  buffers, control buses and private audio buses, divided as sclang does.
+
+      {:nodes NodeIds, :buffers BlockIds, :control-buses BlockIds, :audio-buses BlockIds}"
+  [{:keys [buffer-count control-bus-channel-count audio-bus-channel-count
+           input-bus-channel-count output-bus-channel-count initial-node-id]}
+   client-id maximum-logins]
+  (let [hardware (+ input-bus-channel-count output-bus-channel-count)
+        share    (fn [from total]
+                   (let [n (quot total maximum-logins)]
+                     (BlockIds. (int (+ from (* client-id n))) (int n))))]
+    {:nodes         (NodeIds. (int client-id) (int initial-node-id))
+     :buffers       (share 0 buffer-count)
+     :control-buses (share 0 control-bus-channel-count)
+     :audio-buses   (share hardware (- audio-bus-channel-count hardware))}))
+
+(defn default-group-id
+  "The id of a client's default group."
+  ^long [client-id]
+  (inc (long client-id)))
+
+(defn- ensure-default-group!
+  "Makes our default group on a server that somebody else booted, if it is not
+  there."
+  [{:keys [dispatcher link client-id] :as session} timeout-ms]
+  (let [id     (default-group-id client-id)
+        waiter (dispatch/expect! dispatcher ["/n_info" id] "/n_query")]
+    (link/send! link ["/n_query" id])
+    (sync! session timeout-ms)
+    (let [there? (and (dispatch/answered? waiter)
+                      (= "/n_info" (first (dispatch/await! dispatcher waiter timeout-ms))))]
+      (dispatch/forget! dispatcher waiter)
+      (when-not there?
+        (link/send! link ["/g_new" id 1 0])
+        (sync! session timeout-ms)))))
+
+(defn make-default-groups!
+  "Makes the default groups of all clients below the root, in one bundle after
+  `before`."
+  [{:keys [link maximum-logins]} before]
+  (link/send! link {:packets (conj (vec before)
+                                   (into ["/g_new"] (mapcat (fn [c] [(default-group-id c) 1 0])) (range maximum-logins)))}))
+
+;; ---- coming and going
+
+(defn open!
+  "Logs in on the server that the options name and returns the session, a map.
+
+  `options`     as `espalier.model.options/check` returns them
+  `engine`      what the server is taken for until it says
+  `owner?`      whether we have booted it: then all default groups are made
+  `on-malformed`, `on-closed`  called by the link
+
+  Throws `:espalier.error/nobody-listens`, `:espalier.error/no-answer`,
+  `:espalier.error/too-many-clients`, `:espalier.error/already-registered`; the
+  link is closed then."
+  [dispatcher {:keys [protocol timeout-ms] :as options} engine owner? {:keys [on-malformed on-closed]}]
+  (let [heard   (AtomicLong. (milliseconds))
+        link    (try
+                  (link/open (target options)
+                             {:packet      (fn [m]
+                                             (.set heard (milliseconds))
+                                             (dispatch/arrived! dispatcher m))
+                              :malformed   on-malformed
+                              :unreachable #(dispatch/fail-all! dispatcher (nobody-listens options nil))
+                              :closed      on-closed})
+                  (catch IOException e (throw (nobody-listens options e))))
+        session {:dispatcher dispatcher, :link link, :heard heard, :syncs (AtomicInteger.), :owner? owner?}]
+    (try
+      (let [program (ask-version session options engine)
+            _       (.limitPackets ^Link link (get (engine/trait (:engine program) :max-packet-bytes) protocol))
+            login   (login! session options)
+            login   (if (engine/trait (:engine program) :counts-logins?)
+                      login
+                      (register! session options owner? (:client-id login)))
+            session (merge session program login
+                           {:ids (allocators options (:client-id login) (:maximum-logins login))})]
+        (if owner?
+          (do (make-default-groups! session [])
+              (sync! session timeout-ms))
+          (ensure-default-group! session timeout-ms))
+        session)
+      (catch Throwable e
+        (.close ^Link link)
+        (throw e)))))
+
+(defn close!
+  "Logs out and closes the link. Waits for the server's answer, for `patience-ms`
+  at the most; a server that gives none is left all the same."
+  [{:keys [^Link link claim] :as session} patience-ms]
+  (try
+    (when claim
+      (link/send! link ["/n_free" claim]))
+    (request! session ["/notify" 0] ["/done" "/notify"] patience-ms)
+    (catch clojure.lang.ExceptionInfo _))
+  (.close link))
+
+(defn abandon!
+  "Closes the link without a word, and ends every wait with the exception `why`."
+  [{:keys [dispatcher ^Link link]} why]
+  (.close link)
+  (dispatch/fail-all! dispatcher why))
+
+(defn clear!
+  "Frees what may be freed: all nodes and all pending bundles where we own the
+  server, our own default group's nodes where we do not. The default groups are
+  there afterwards."
+  [{:keys [link owner? client-id maximum-logins claim] :as session} options]
+  (if owner?
+    (let [known (when claim (query-register! session options))]
+      (make-default-groups! session (concat [["/clearSched"] ["/g_freeAll" 0]]
+                                            (when known (register/rows maximum-logins (:claims known))))))
+    (link/send! link ["/g_freeAll" (default-group-id client-id)]))
+  (sync! session (:timeout-ms options)))

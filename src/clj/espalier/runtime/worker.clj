@@ -1,0 +1,61 @@
+(ns espalier.runtime.worker
+  "Runs a user's function beside ours: a worker calls it with one value after the
+  other, in order, on a thread of a shared pool. One that blocks or throws delays
+  nobody else, and no thread is kept while there is nothing to do."
+  (:import [java.util.concurrent ExecutorService LinkedBlockingQueue SynchronousQueue
+            ThreadFactory ThreadPoolExecutor TimeUnit]
+           [java.util.concurrent.atomic AtomicBoolean AtomicLong]))
+
+(set! *warn-on-reflection* true)
+
+(def ^:private queue-limit
+  "Values that may wait for one worker before further ones are dropped."
+  65536)
+
+(def ^:private ^ExecutorService pool
+  "Daemon threads that end half a second after their last work."
+  (let [n (AtomicLong.)]
+    (ThreadPoolExecutor. 0 Integer/MAX_VALUE 500 TimeUnit/MILLISECONDS (SynchronousQueue.)
+                         (reify ThreadFactory
+                           (newThread [_ r]
+                             (doto (Thread. r (str "espalier-worker-" (.incrementAndGet n)))
+                               (.setDaemon true)))))))
+
+(deftype Worker [f on-fault ^LinkedBlockingQueue queue ^AtomicBoolean busy ^AtomicBoolean behind ^AtomicBoolean stopped])
+
+(defn worker
+  "A worker that calls `f` with each value it is offered. `on-fault` is called
+  with `{:error e}` when `f` throws, and once with `{:behind n}` when n values
+  wait and further ones are dropped until there is room."
+  [f on-fault]
+  (Worker. f on-fault (LinkedBlockingQueue. (int queue-limit)) (AtomicBoolean.) (AtomicBoolean.) (AtomicBoolean.)))
+
+(defn- work [^Worker w]
+  (let [^LinkedBlockingQueue queue (.-queue w)
+        ^AtomicBoolean busy        (.-busy w)]
+    (loop []
+      (when-some [x (.poll queue)]
+        (when-not (.get ^AtomicBoolean (.-stopped w))
+          (try ((.-f w) x)
+               (catch Throwable e ((.-on_fault w) {:error e}))))
+        (recur)))
+    (.set ^AtomicBoolean (.-behind w) false)
+    (.set busy false)
+    ;; A value that came between the last look and the flag would wait for ever.
+    (when (and (not (.isEmpty queue)) (.compareAndSet busy false true))
+      (recur w))))
+
+(defn offer!
+  "Queues a value for the worker; returns nil at once."
+  [^Worker w x]
+  (if (.offer ^LinkedBlockingQueue (.-queue w) x)
+    (when (.compareAndSet ^AtomicBoolean (.-busy w) false true)
+      (.execute pool #(work w)))
+    (when (.compareAndSet ^AtomicBoolean (.-behind w) false true)
+      ((.-on_fault w) {:behind queue-limit})))
+  nil)
+
+(defn stop!
+  "Lets what the worker does end; what still waits is not done."
+  [^Worker w]
+  (.set ^AtomicBoolean (.-stopped w) true))

@@ -1,0 +1,107 @@
+package espalier.kernel;
+
+import java.util.Map;
+import java.util.OptionalInt;
+import java.util.TreeMap;
+
+/**
+ * Hands out ranges of consecutive numbers, as buffers and buses need them: first fit, and what is freed joins its free
+ * neighbours.
+ */
+public final class BlockIds {
+
+  private final int first;
+  private final int end;
+  private final TreeMap<Integer, Integer> free = new TreeMap<>();
+  private final TreeMap<Integer, Integer> used = new TreeMap<>();
+
+  /**
+   * Numbers from {@code first} on.
+   *
+   * @param first the lowest number, 0 or more
+   * @param count how many there are, 0 or more
+   */
+  public BlockIds(int first, int count) {
+    if (first < 0 || count < 0) {
+      throw new IllegalArgumentException("Numbers from " + first + ", " + count + " of them: neither may be negative");
+    }
+    this.first = first;
+    this.end = Math.addExact(first, count);
+    if (count > 0) {
+      free.put(first, count);
+    }
+  }
+
+  /** The lowest free range of {@code count} numbers, or empty when none is left. */
+  public OptionalInt allocate(int count) {
+    return allocate(count, 1);
+  }
+
+  /**
+   * The lowest free range of {@code count} numbers whose first is a multiple of {@code alignment}.
+   *
+   * @return its first number, or empty when none is left
+   * @throws IllegalArgumentException where one of them is less than 1
+   */
+  public synchronized OptionalInt allocate(int count, int alignment) {
+    if (count < 1 || alignment < 1) {
+      throw new IllegalArgumentException(count + " numbers aligned to " + alignment + ": both are 1 or more");
+    }
+    for (Map.Entry<Integer, Integer> hole : free.entrySet()) {
+      int start = hole.getKey();
+      int length = hole.getValue();
+      int padding = (alignment - start % alignment) % alignment;
+      if (length - (long) padding >= count) {
+        free.remove(start);
+        putFree(start, padding);
+        putFree(start + padding + count, length - padding - count);
+        used.put(start + padding, count);
+        return OptionalInt.of(start + padding);
+      }
+    }
+    return OptionalInt.empty();
+  }
+
+  /** Gives the range back that begins at {@code start}; false where none that was handed out begins there. */
+  public synchronized boolean free(int start) {
+    Integer length = used.remove(start);
+    if (length == null) {
+      return false;
+    }
+    int from = start;
+    int to = start + length;
+    Map.Entry<Integer, Integer> below = free.lowerEntry(start);
+    if (below != null && below.getKey() + below.getValue() == from) {
+      from = below.getKey();
+    }
+    Integer above = free.remove(to);
+    putFree(from, to + (above == null ? 0 : above) - from);
+    return true;
+  }
+
+  private void putFree(int start, int length) {
+    if (length > 0) {
+      free.put(start, length);
+    }
+  }
+
+  /** How many numbers the range that begins at {@code start} has; 0 where none that was handed out begins there. */
+  public synchronized int sizeOf(int start) {
+    return used.getOrDefault(start, 0);
+  }
+
+  /** How many numbers are free, in however many pieces. */
+  public synchronized int available() {
+    return free.values().stream().mapToInt(Integer::intValue).sum();
+  }
+
+  /** The lowest number. */
+  public int first() {
+    return first;
+  }
+
+  /** The number after the highest. */
+  public int end() {
+    return end;
+  }
+}

@@ -1,0 +1,216 @@
+package espalier.kernel;
+
+import java.io.Closeable;
+import java.io.IOException;
+import java.net.InetSocketAddress;
+import java.nio.ByteBuffer;
+import java.util.Arrays;
+import java.util.Objects;
+import java.util.concurrent.atomic.AtomicLong;
+import java.util.concurrent.locks.ReentrantLock;
+
+/**
+ * A two-way line to one server: {@link UdpLink} or {@link TcpLink}.
+ *
+ * <p>One writer order: a packet whose {@code send} returned before another's began is on the wire before it, whichever
+ * threads they ran on. One reader thread hands every packet to the listener, in the order of arrival.
+ */
+public abstract sealed class Link implements Closeable permits UdpLink, TcpLink {
+
+  /** The receive buffer asked of the system: scsynth answers in bursts, and the usual 208 KiB hold 256 small packets. */
+  static final int RECEIVE_BUFFER_BYTES = 4 << 20;
+
+  private final InetSocketAddress remote;
+  private final LinkListener listener;
+  private final ReentrantLock writing = new ReentrantLock();
+  private final OscCodec writer;
+  private final OscCodec reader;
+  private final AtomicLong received = new AtomicLong();
+  private final AtomicLong malformed = new AtomicLong();
+  private final AtomicLong faults = new AtomicLong();
+  private long sent;
+  private volatile boolean closed;
+
+  Link(InetSocketAddress remote, int maxPacketBytes, LinkListener listener) {
+    this.remote = remote;
+    this.listener = Objects.requireNonNull(listener, "listener");
+    this.writer = new OscCodec(maxPacketBytes);
+    this.reader = new OscCodec(maxPacketBytes);
+  }
+
+  /** Sends no packets larger than this from now on: supernova reads 32,768 bytes of a UDP packet and no more. */
+  public final void limitPackets(int maxBytes) {
+    writing.lock();
+    try {
+      writer.limit(maxBytes);
+    } finally {
+      writing.unlock();
+    }
+  }
+
+  /** Puts one packet on the wire; {@code bytes} has {@link OscCodec#HEADROOM} free bytes before it. */
+  abstract void transmit(byte[] bytes, int offset, int length) throws IOException;
+
+  /** Reads packets and calls {@link #arrived} with each until the line ends; throws why it ended. */
+  abstract void readAll() throws IOException;
+
+  /** Closes the socket, which ends {@link #readAll}. */
+  abstract void closeSocket() throws IOException;
+
+  /** The size that the system gave the receive buffer, in bytes: it may be less than the 4 MiB asked for. */
+  public abstract int receiveBufferBytes();
+
+  /** The port of this end. */
+  public abstract int localPort();
+
+  final void startReader(String name) {
+    Thread thread = new Thread(this::read, "espalier-" + name + "-" + remote.getPort());
+    thread.setDaemon(true);
+    thread.start();
+  }
+
+  private void read() {
+    Exception cause = null;
+    try {
+      readAll();
+    } catch (IOException e) {
+      cause = closed ? null : e;
+    } finally {
+      close();
+      Exception why = cause;
+      tell(() -> listener.onClosed(why));
+    }
+  }
+
+  final void arrived(byte[] bytes, int offset, int length) {
+    received.incrementAndGet();
+    OscPacket packet;
+    try {
+      packet = reader.decode(bytes, offset, length);
+    } catch (BadPacketException why) {
+      malformed.incrementAndGet();
+      byte[] copy = Arrays.copyOfRange(bytes, offset, offset + length);
+      tell(() -> listener.onMalformed(copy, why));
+      return;
+    }
+    try {
+      listener.onPacket(packet);
+    } catch (Throwable fault) {
+      faults.incrementAndGet();
+    }
+  }
+
+  final void unreachable() {
+    tell(listener::onUnreachable);
+  }
+
+  private void tell(Runnable call) {
+    try {
+      call.run();
+    } catch (Throwable fault) {
+      faults.incrementAndGet();
+    }
+  }
+
+  /**
+   * Sends a packet.
+   *
+   * @throws PacketTooLargeException beyond what this link sends at once; nothing was sent
+   * @throws IllegalArgumentException for an address or string that OSC cannot hold; nothing was sent
+   * @throws IOException where the link is closed or broken
+   */
+  public final void send(OscPacket packet) throws IOException {
+    writing.lock();
+    try {
+      ByteBuffer bytes = writer.encode(packet);
+      write(bytes.array(), bytes.arrayOffset(), bytes.limit());
+    } finally {
+      writing.unlock();
+    }
+  }
+
+  /**
+   * Sends the bytes of a packet that was encoded elsewhere.
+   *
+   * @param packet from its position to its limit; its position does not move
+   * @throws IOException where the link is closed or broken
+   */
+  public final void sendBytes(ByteBuffer packet) throws IOException {
+    byte[] bytes = new byte[OscCodec.HEADROOM + packet.remaining()];
+    packet.duplicate().get(bytes, OscCodec.HEADROOM, packet.remaining());
+    writing.lock();
+    try {
+      write(bytes, OscCodec.HEADROOM, packet.remaining());
+    } finally {
+      writing.unlock();
+    }
+  }
+
+  private void write(byte[] bytes, int offset, int length) throws IOException {
+    if (closed) {
+      throw new IOException("The link to " + remote + " is closed");
+    }
+    transmit(bytes, offset, length);
+    sent++;
+  }
+
+  /** Where the other end is. */
+  public final InetSocketAddress remote() {
+    return remote;
+  }
+
+  /** Whether packets can be sent. */
+  public final boolean isOpen() {
+    return !closed;
+  }
+
+  /** Packets sent so far. */
+  public final long sent() {
+    writing.lock();
+    try {
+      return sent;
+    } finally {
+      writing.unlock();
+    }
+  }
+
+  /** Packets that arrived so far, malformed ones included. */
+  public final long received() {
+    return received.get();
+  }
+
+  /** How many of those that arrived were no OSC packet. */
+  public final long malformed() {
+    return malformed.get();
+  }
+
+  /** How often the listener threw. */
+  public final long listenerFaults() {
+    return faults.get();
+  }
+
+  /** Closes the line; harmless when it is closed already. {@link LinkListener#onClosed} follows. */
+  @Override
+  public final void close() {
+    closed = true;
+    try {
+      closeSocket();
+    } catch (IOException e) {
+      // The socket is gone, which is what was wanted.
+    }
+  }
+
+  /** One line: kind, address, open or closed, counts. */
+  @Override
+  public final String toString() {
+    return String.format(
+        "%s %s:%d %s, %d sent, %d received%s",
+        getClass().getSimpleName(),
+        remote.getHostString(),
+        remote.getPort(),
+        closed ? "closed" : "open",
+        sent(),
+        received(),
+        malformed() == 0 ? "" : ", " + malformed() + " malformed");
+  }
+}

@@ -1,0 +1,25 @@
+package espalier.kernel;
+
+/**
+ * Hears what a {@link Link} receives, on the link's reader thread: whoever needs time hands over to a thread of his own.
+ * What it throws is counted ({@link Link#listenerFaults()}) and stops nothing.
+ */
+@FunctionalInterface
+public interface LinkListener {
+
+  /** A packet arrived. */
+  void onPacket(OscPacket packet);
+
+  /** Bytes arrived that are no packet; they are counted and otherwise ignored. */
+  default void onMalformed(byte[] bytes, BadPacketException why) {}
+
+  /** UDP: the other machine says that nobody listens on that port. The link stays open. */
+  default void onUnreachable() {}
+
+  /**
+   * The link is closed: called once, last.
+   *
+   * @param cause why, or {@code null} after {@link Link#close()}
+   */
+  default void onClosed(Exception cause) {}
+}

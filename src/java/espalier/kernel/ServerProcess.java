@@ -1,0 +1,389 @@
+package espalier.kernel;
+
+import java.io.File;
+import java.io.IOException;
+import java.io.InputStream;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.Deque;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
+import java.util.function.Consumer;
+import java.util.function.Predicate;
+
+/**
+ * A child process: scsynth, supernova or jackd.
+ *
+ * <p>Both of its streams are drained for as long as it lives, for a full pipe would freeze scsynth's audio thread. It never
+ * outlives this JVM, however that ends: on Linux and macOS it is started through {@code /bin/sh}, which leaves a watcher
+ * behind that waits at a pipe from this JVM and then becomes the server itself, so that {@link #pid} and the exit code
+ * are the server's own. When the JVM dies, be it of {@code kill -9}, the pipe closes and the watcher ends the server with
+ * SIGTERM, after two seconds SIGKILL, and removes what it left. On Windows only a shutdown hook does so: there a JVM
+ * that is killed hard leaves its server behind. Ctrl-C at a terminal does not reach the child.
+ */
+public final class ServerProcess {
+
+  /**
+   * What to start.
+   *
+   * @param command the executable and its arguments
+   * @param environment set besides what this JVM was given
+   * @param isReady whether a line of output says that the process is ready
+   * @param leftover a file to delete when the process has ended, or null
+   * @param listener hears every line, on a thread of its stream; what it throws is ignored
+   */
+  public record Spec(
+      List<String> command,
+      Map<String, String> environment,
+      Predicate<String> isReady,
+      Path leftover,
+      Consumer<Line> listener) {
+
+    public Spec {
+      command = List.copyOf(command);
+      environment = Map.copyOf(environment);
+    }
+
+    /** A server with this JVM's environment, ready when {@link ServerOutput} says so. */
+    public Spec(List<String> command) {
+      this(command, Map.of(), line -> ServerOutput.meaning(line) == ServerOutput.Meaning.READY, null, line -> {});
+    }
+  }
+
+  /**
+   * One line of output.
+   *
+   * @param isError whether it came by stderr
+   * @param text the line, of 8,192 characters at the most
+   */
+  public record Line(boolean isError, String text) {}
+
+  /**
+   * How a process ended.
+   *
+   * @param code its exit code; 128 and the number of the signal that killed it
+   * @param wasAsked whether {@link ServerProcess#end} was called before: 0 alone does not tell, for scsynth exits with 0
+   *     when JACK dies
+   */
+  public record Exit(int code, boolean wasAsked) {
+
+    @Override
+    public String toString() {
+      String name =
+          switch (code) {
+            case 130 -> " (SIGINT)";
+            case 134 -> " (SIGABRT)";
+            case 137 -> " (SIGKILL)";
+            case 139 -> " (SIGSEGV)";
+            case 141 -> " (SIGPIPE)";
+            case 143 -> " (SIGTERM)";
+            default -> "";
+          };
+      return "exit " + code + name;
+    }
+  }
+
+  /** Thrown into {@link ServerProcess#ready} when the process ends before it was ready. */
+  public static final class NotReadyException extends Exception {
+    private static final long serialVersionUID = 1L;
+
+    NotReadyException(String message) {
+      super(message);
+    }
+  }
+
+  private static final int KEPT_LINES = 500;
+  private static final int MAX_LINE = 8192;
+  private static final boolean WINDOWS = File.separatorChar == '\\';
+  private static final Set<ServerProcess> LIVING = ConcurrentHashMap.newKeySet();
+
+  /**
+   * $1 is the file to remove, the rest the command. The watcher must hold neither stdout nor stderr, or their readers would
+   * never see the end; nor may it act when the server is gone already, for its port may be another's by then.
+   */
+  private static final String GUARD =
+      """
+      trap '' INT
+      leftover=$1; shift
+      exec 3<&0 </dev/null
+      (
+        trap '' HUP TERM QUIT
+        read -r _ <&3
+        kill -0 $$ || exit 0
+        kill -TERM $$
+        n=0
+        while kill -0 $$ && [ $n -lt 20 ]; do n=$((n + 1)); sleep 0.1; done
+        kill -KILL $$
+        [ -z "$leftover" ] || rm -f -- "$leftover"
+      ) >/dev/null 2>&1 &
+      exec "$@" 3<&-
+      """;
+
+  static {
+    Runtime.getRuntime().addShutdownHook(new Thread(ServerProcess::endAll, "espalier-shutdown"));
+  }
+
+  private final Spec spec;
+  private final Process process;
+  private final Deque<Line> lines = new ArrayDeque<>();
+  private final CompletableFuture<Void> ready = new CompletableFuture<>();
+  private final CompletableFuture<Exit> exit = new CompletableFuture<>();
+  private volatile boolean asked;
+
+  private ServerProcess(Spec spec, Process process) {
+    this.spec = spec;
+    this.process = process;
+  }
+
+  /**
+   * Starts a process and returns at once.
+   *
+   * @throws IOException where it cannot be started at all
+   */
+  public static ServerProcess start(Spec spec) throws IOException {
+    List<String> command = new ArrayList<>();
+    if (!WINDOWS) {
+      command.addAll(List.of("/bin/sh", "-c", GUARD, "espalier-guard"));
+      command.add(spec.leftover() == null ? "" : spec.leftover().toString());
+    }
+    command.addAll(spec.command());
+    ProcessBuilder builder = new ProcessBuilder(command);
+    builder.environment().putAll(spec.environment());
+    ServerProcess it = new ServerProcess(spec, builder.start());
+    LIVING.add(it);
+    Thread out = it.thread("out", () -> it.drain(it.process.getInputStream(), false));
+    Thread err = it.thread("err", () -> it.drain(it.process.getErrorStream(), true));
+    it.thread("exit", () -> it.awaitExit(out, err));
+    return it;
+  }
+
+  private Thread thread(String what, Runnable body) {
+    String program = Path.of(spec.command().get(0)).getFileName().toString();
+    Thread thread = new Thread(body, "espalier-" + program + "-" + what + "-" + process.pid());
+    thread.setDaemon(true);
+    thread.start();
+    return thread;
+  }
+
+  private void drain(InputStream in, boolean isError) {
+    byte[] chunk = new byte[8192];
+    StringBuilder pending = new StringBuilder();
+    try (in) {
+      for (int n = in.read(chunk); n >= 0; n = in.read(chunk)) {
+        // Latin-1 keeps bytes apart until a line is whole, for a chunk may end within a character.
+        pending.append(new String(chunk, 0, n, StandardCharsets.ISO_8859_1));
+        int start = 0;
+        for (int end = pending.indexOf("\n"); end >= 0; end = pending.indexOf("\n", start)) {
+          line(isError, pending.substring(start, end));
+          start = end + 1;
+        }
+        pending.delete(0, start);
+        if (pending.length() > MAX_LINE) {
+          line(isError, pending.toString());
+          pending.setLength(0);
+        }
+      }
+    } catch (IOException closed) {
+      // The stream ended with the process.
+    }
+    if (!pending.isEmpty()) {
+      line(isError, pending.toString());
+    }
+  }
+
+  private void line(boolean isError, String latin1) {
+    byte[] bytes = latin1.substring(0, Math.min(MAX_LINE, latin1.length())).getBytes(StandardCharsets.ISO_8859_1);
+    Line line = new Line(isError, new String(bytes, StandardCharsets.UTF_8).stripTrailing());
+    synchronized (lines) {
+      if (lines.size() == KEPT_LINES) {
+        lines.removeFirst();
+      }
+      lines.addLast(line);
+    }
+    if (!ready.isDone() && spec.isReady().test(line.text())) {
+      ready.complete(null);
+    }
+    try {
+      spec.listener().accept(line);
+    } catch (Throwable fault) {
+      // A listener's fault must not stop the draining.
+    }
+  }
+
+  private void awaitExit(Thread out, Thread err) {
+    try {
+      int code = process.waitFor();
+      // A grandchild may hold the streams open: what the process itself said is there by now.
+      out.join(200);
+      err.join(200);
+      closeStreams();
+      removeLeftover();
+      LIVING.remove(this);
+      ready.completeExceptionally(new NotReadyException(reason()));
+      exit.complete(new Exit(code, asked));
+    } catch (InterruptedException e) {
+      exit.completeExceptionally(e);
+    }
+  }
+
+  private void closeStreams() {
+    try {
+      process.getInputStream().close();
+      process.getErrorStream().close();
+      process.getOutputStream().close();
+    } catch (IOException e) {
+      // Closed is closed.
+    }
+  }
+
+  private void removeLeftover() {
+    try {
+      if (spec.leftover() != null) {
+        Files.deleteIfExists(spec.leftover());
+      }
+    } catch (IOException e) {
+      // Not ours to remove, then.
+    }
+  }
+
+  /** Completes when the process says that it is ready; exceptionally with {@link NotReadyException} if it ends before. */
+  public CompletableFuture<Void> ready() {
+    return ready.copy();
+  }
+
+  /** Completes when the process has ended and its output has been read. */
+  public CompletableFuture<Exit> exit() {
+    return exit.copy();
+  }
+
+  /**
+   * Waits until the process is ready.
+   *
+   * @throws NotReadyException when it ended instead; the message says why
+   * @throws TimeoutException when the time is up; the process still runs
+   */
+  public void awaitReady(Duration timeout) throws NotReadyException, TimeoutException, InterruptedException {
+    try {
+      ready.get(timeout.toNanos(), TimeUnit.NANOSECONDS);
+    } catch (ExecutionException e) {
+      throw (NotReadyException) e.getCause();
+    }
+  }
+
+  /**
+   * Ends the process: asks it, then sends SIGTERM, then SIGKILL, and waits until it is gone. Harmless when it is gone
+   * already.
+   *
+   * @param ask asks it to quit, by OSC for example; may throw; null asks nothing
+   * @param patience how long it may take after having been asked
+   * @param grace how long it may take after SIGTERM
+   * @return how it ended
+   */
+  public Exit end(Ask ask, Duration patience, Duration grace) throws InterruptedException {
+    asked = true;
+    if (ask != null && process.isAlive()) {
+      try {
+        ask.run();
+        process.waitFor(patience.toNanos(), TimeUnit.NANOSECONDS);
+      } catch (InterruptedException e) {
+        process.destroyForcibly();
+        throw e;
+      } catch (Exception e) {
+        // It could not be asked: signals remain.
+      }
+    }
+    if (process.isAlive()) {
+      process.destroy();
+      process.waitFor(grace.toNanos(), TimeUnit.NANOSECONDS);
+    }
+    process.destroyForcibly();
+    try {
+      return exit.get();
+    } catch (ExecutionException e) {
+      throw new IllegalStateException(e.getCause());
+    }
+  }
+
+  /** How a process is asked to end; see {@link ServerProcess#end}. */
+  @FunctionalInterface
+  public interface Ask {
+    /** Asks, and may fail to. */
+    void run() throws Exception;
+  }
+
+  /** Ends every process that this JVM started and that still runs, with SIGTERM, then SIGKILL; returns how many. */
+  public static int endAll() {
+    List<ServerProcess> living = List.copyOf(LIVING);
+    for (ServerProcess it : living) {
+      it.asked = true;
+      it.process.destroy();
+    }
+    long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(1);
+    for (ServerProcess it : living) {
+      try {
+        it.process.waitFor(deadline - System.nanoTime(), TimeUnit.NANOSECONDS);
+        it.process.destroyForcibly().waitFor();
+      } catch (InterruptedException e) {
+        it.process.destroyForcibly();
+        Thread.currentThread().interrupt();
+      }
+      it.removeLeftover();
+    }
+    return living.size();
+  }
+
+  /** Why the process ended or is in trouble: the first line of its output that tells, or the last that it printed. */
+  public String reason() {
+    List<Line> kept = output();
+    return kept.stream()
+        .map(Line::text)
+        .filter(line -> ServerOutput.meaning(line) == ServerOutput.Meaning.FAILURE)
+        .findFirst()
+        .orElseGet(
+            () ->
+                kept.stream()
+                    .map(Line::text)
+                    .filter(line -> !line.isBlank())
+                    .reduce((earlier, later) -> later)
+                    .orElse("it printed nothing"));
+  }
+
+  /** The last 500 lines that the process printed. */
+  public List<Line> output() {
+    synchronized (lines) {
+      return List.copyOf(lines);
+    }
+  }
+
+  /** Whether the process runs. */
+  public boolean isAlive() {
+    return process.isAlive();
+  }
+
+  /** The process id, the server's own. */
+  public long pid() {
+    return process.pid();
+  }
+
+  /** The executable and its arguments. */
+  public List<String> command() {
+    return spec.command();
+  }
+
+  /** One line: command, process id, whether it runs or how it ended. */
+  @Override
+  public String toString() {
+    String state = exit.isDone() && !exit.isCompletedExceptionally() ? exit.join().toString() : "running";
+    return String.join(" ", spec.command()) + " (pid " + pid() + ", " + state + ")";
+  }
+}

@@ -1,0 +1,81 @@
+(ns espalier.kernel.ids-test
+  (:require [clojure.test :refer [deftest is testing]]
+            [clojure.test.check.clojure-test :refer [defspec]]
+            [clojure.test.check.generators :as gen]
+            [clojure.test.check.properties :as prop])
+  (:import [espalier.kernel BlockIds NodeIds]
+           [java.util OptionalInt]))
+
+(set! *warn-on-reflection* true)
+
+(defn- value [^OptionalInt o] (when (.isPresent o) (.getAsInt o)))
+
+(deftest node-ids-of-a-client
+  (is (= [1000 1001 1002] (let [ids (NodeIds. 0 1000)] (repeatedly 3 #(.next ids)))))
+  (is (= (+ 1000 (* 31 (bit-shift-left 1 26))) (.next (NodeIds. 31 1000))))
+  (testing "they wrap within the client's own"
+    (let [last-id (dec (bit-shift-left 1 26))
+          ids     (NodeIds. 1 last-id)]
+      (is (= [(+ last-id (inc last-id)) (+ last-id (inc last-id))] [(.next ids) (.next ids)]))))
+  (testing "permanent ids are others, come back when freed, and end"
+    (let [ids (NodeIds. 2 40)
+          base (* 2 (bit-shift-left 1 26))
+          all (vec (repeatedly 7 #(.nextPermanent ids)))]
+      (is (= (map #(+ base %) (range 33 40)) all))
+      (is (thrown? IllegalStateException (.nextPermanent ids)))
+      (is (true? (.freePermanent ids (all 3))))
+      (is (false? (.freePermanent ids (all 3))) "twice is once")
+      (is (false? (.freePermanent ids 5)))
+      (is (= (all 3) (.nextPermanent ids)))))
+  (doseq [[client initial] [[-1 1000] [32 1000] [0 0] [0 32] [0 (bit-shift-left 1 26)]]]
+    (is (thrown? IllegalArgumentException (NodeIds. client initial)))))
+
+(deftest node-ids-are-safe-under-threads
+  (let [ids  (NodeIds. 0 1000)
+        all  (mapcat deref (doall (repeatedly 8 #(future (doall (repeatedly 5000 (fn [] (.next ids))))))))]
+    (is (= (range 1000 41000) (sort all)))))
+
+;; BlockIds against a model: the set of numbers in use.
+
+(def ^:private gen-steps
+  (gen/vector (gen/one-of [(gen/tuple (gen/return :allocate) (gen/choose 1 9) (gen/elements [1 1 2 4 8]))
+                           (gen/tuple (gen/return :free) gen/nat)])
+              1 60))
+
+(defn- fits? [used first-id end count align at]
+  (and (zero? (mod at align)) (<= first-id at) (<= (+ at count) end) (not-any? used (range at (+ at count)))))
+
+(defspec blocks-are-first-fit-and-never-overlap 300
+  (prop/for-all [first-id (gen/choose 0 20), size (gen/choose 0 64), steps gen-steps]
+    (let [ids (BlockIds. first-id size)
+          end (+ first-id size)]
+      (loop [steps steps, blocks (sorted-map)]
+        (let [used (into #{} (mapcat (fn [[at n]] (range at (+ at n)))) blocks)]
+          (if-let [[op a b] (first steps)]
+            (if (= :allocate op)
+              (let [got      (value (.allocate ids a b))
+                    expected (first (filter #(fits? used first-id end a b %) (range first-id end)))]
+                (and (= expected got)
+                     (recur (rest steps) (cond-> blocks got (assoc got a)))))
+              (let [at (if (seq blocks) (nth (keys blocks) (mod a (count blocks))) a)]
+                (and (= (contains? blocks at) (.free ids at))
+                     (false? (.free ids at))
+                     (recur (rest steps) (dissoc blocks at)))))
+            (and (= (- size (count used)) (.available ids))
+                 (every? (fn [[at n]] (= n (.sizeOf ids at))) blocks)
+                 (every? #(.free ids %) (keys blocks))
+                 (or (zero? size) (= first-id (value (.allocate ids size)))))))))))
+
+(deftest blocks-refuse-nonsense
+  (is (thrown? IllegalArgumentException (BlockIds. -1 4)))
+  (is (thrown? IllegalArgumentException (.allocate (BlockIds. 0 4) 0)))
+  (is (thrown? IllegalArgumentException (.allocate (BlockIds. 0 4) 1 0)))
+  (is (nil? (value (.allocate (BlockIds. 0 4) Integer/MAX_VALUE Integer/MAX_VALUE)))))
+
+(deftest blocks-are-safe-under-threads
+  (let [ids    (BlockIds. 0 4000)
+        blocks (mapcat deref (doall (repeatedly 8 #(future (doall (repeatedly 100 (fn [] (value (.allocate ids 5)))))))))]
+    (is (= (range 0 4000 5) (sort blocks)))
+    (run! deref (doall (for [part (partition 100 blocks)] (future (run! #(.free ids %) part)))))
+    (is (= 4000 (.available ids)))
+    (is (= 0 (value (.allocate ids 4000))))))

@@ -1,0 +1,158 @@
+(ns espalier.kernel.osc-codec-test
+  (:require [clojure.string :as str]
+            [clojure.test :refer [deftest is testing]]
+            [clojure.test.check.clojure-test :refer [defspec]]
+            [clojure.test.check.generators :as gen]
+            [clojure.test.check.properties :as prop])
+  (:import [espalier.kernel BadPacketException OscBundle OscCodec OscMessage OscPacket PacketTooLargeException TimeTag]
+           [java.io ByteArrayOutputStream DataOutputStream]
+           [java.time Instant]
+           [java.util.function UnaryOperator]))
+
+(set! *warn-on-reflection* true)
+
+;; A second encoder, written from the OSC 1.0 specification alone.
+
+(defn- padded ^bytes [^bytes bs]
+  (byte-array (* 4 (inc (quot (alength bs) 4))) bs))
+
+(defn- reference-bytes ^bytes [[^String address & args]]
+  (let [out  (ByteArrayOutputStream.)
+        data (DataOutputStream. out)
+        tag  (fn tag [x]
+               (cond (instance? Integer x) "i" (float? x) "f" (string? x) "s" (bytes? x) "b"
+                     :else (str "[" (str/join (map tag x)) "]")))
+        put  (fn put [x]
+               (cond (instance? Integer x) (.writeInt data x)
+                     (float? x)            (.writeFloat data x)
+                     (string? x)           (.write data (padded (.getBytes ^String x "UTF-8")))
+                     (bytes? x)            (do (.writeInt data (alength ^bytes x))
+                                               (.write data ^bytes x)
+                                               (.write data (byte-array (mod (- (alength ^bytes x)) 4))))
+                     :else                 (run! put x)))]
+    (.write data (padded (.getBytes address "UTF-8")))
+    (.write data (padded (.getBytes ^String (str "," (str/join (map tag args))) "UTF-8")))
+    (run! put args)
+    (.toByteArray out)))
+
+(def ^:private refuse (reify UnaryOperator (apply [_ x] x)))
+
+(defn- message ^OscMessage [[address & args]]
+  (OscMessage. ^String address ^java.util.List (vec args) refuse))
+
+(defn- encoded ^bytes [^OscPacket packet]
+  (let [buffer (.encode (OscCodec. 65507) packet)
+        out    (byte-array (.limit buffer))]
+    (.get buffer out)
+    out))
+
+(defn- decoded [^bytes bs]
+  (.decode (OscCodec. 65507) bs 0 (alength bs)))
+
+(def ^:private gen-text
+  (gen/fmap #(str/replace % "\u0000" "") gen/string))
+
+(def ^:private gen-float32
+  (gen/fmap #(float (max -1e30 (min 1e30 %))) (gen/double* {:NaN? false :infinite? false})))
+
+(def ^:private gen-plain
+  (gen/one-of [(gen/fmap int (gen/choose Integer/MIN_VALUE Integer/MAX_VALUE)) gen-float32 gen-text gen/bytes]))
+
+(def ^:private gen-message
+  ;; Sized to stay well below what fits a packet.
+  (gen/let [address (gen/elements ["/s_new" "/n_set" "/a" "/abc" "/abcd/efg" "/ünïcode"])
+            args    (gen/resize 12 (gen/vector (gen/frequency [[6 gen-plain] [1 (gen/vector gen-plain)]])))
+            floats  (gen/frequency [[3 (gen/return [])] [1 (gen/vector gen-float32 1 40)]])]
+    (vec (concat [address] args floats))))
+
+(defspec encodes-as-the-specification-says 300
+  (prop/for-all [m gen-message]
+    (java.util.Arrays/equals (reference-bytes m) (encoded (message m)))))
+
+(defspec decodes-what-it-encodes 300
+  (prop/for-all [m gen-message]
+    (= (message m) (decoded (reference-bytes m)))))
+
+(defspec bundles-go-there-and-back 100
+  (prop/for-all [ms (gen/vector gen-message 0 5), time (gen/choose 1 Long/MAX_VALUE)]
+    (let [bundle (OscBundle. time (mapv message ms))]
+      (= bundle (decoded (encoded bundle))))))
+
+(defspec floats-in-a-row-are-the-same-as-one-array 100
+  (prop/for-all [m gen-message, floats (gen/vector gen-float32 1 60)]
+    (let [boxed     (message (into m floats))
+          primitive (message (conj m (float-array floats)))]
+      (and (= boxed primitive)
+           (= (seq floats) (seq (.floats primitive (dec (count m)))))
+           (= (seq floats) (seq (.floats boxed (dec (count m)))))
+           (java.util.Arrays/equals (encoded boxed) (encoded primitive))))))
+
+(defspec nothing-but-a-bad-packet-comes-of-bad-bytes 2000
+  (prop/for-all [m       gen-message
+                 floats  (gen/elements [0 20])
+                 changes (gen/vector (gen/tuple gen/nat gen/byte) 1 6)
+                 cut     gen/nat]
+    (let [bs (reference-bytes (into m (repeat floats (float 1))))
+          n  (alength bs)]
+      (doseq [[at b] changes] (aset-byte bs (mod at n) b))
+      (try (some? (.decode (OscCodec. 65507) bs 0 (max 0 (- n (mod cut 9)))))
+           (catch BadPacketException e (str/starts-with? (ex-message e) "Not an OSC packet"))))))
+
+(deftest reads-what-a-server-sent
+  (testing "the reply of scsynth 3.13 to /g_queryTree 0 1, with mapped controls"
+    (let [hex (str "2f675f7175657279547265652e7265706c790000"
+                   "2c696969696969697369737373737366" "00000000"
+                   "0000000100000000000000010000000100000001000003e8ffffffff73696e650000000000000003"
+                   "6672657100000000" "63350000" "616d7000" "61330000" "6f757400" "00000000")
+          bs  (byte-array (map #(unchecked-byte (Integer/parseInt (str/join %) 16)) (partition 2 hex)))
+          m   ^OscMessage (decoded bs)]
+      (is (= "/g_queryTree.reply" (.address m)))
+      (is (= [1 0 1 1 1 1000 -1 "sine" 3 "freq" "c5" "amp" "a3" "out" 0.0] (.arguments m)))))
+  (testing "doubles, as /status.reply has them"
+    (let [m ^OscMessage (decoded (byte-array (concat (padded (.getBytes "/x")) (padded (.getBytes ",d"))
+                                                     [64 9 0x21 (unchecked-byte 0xfb) 0x54 0x44 0x2d 0x18])))]
+      (is (= [Math/PI] (.arguments m)))))
+  (testing "addresses that a SendReply may choose"
+    (is (= "no slash, #1" (.address ^OscMessage (decoded (reference-bytes ["no slash, #1" (int 5)]))))))
+  (testing "a message without type tags"
+    (is (= [] (.arguments ^OscMessage (decoded (padded (.getBytes "/done"))))))))
+
+(deftest sends-only-what-servers-read
+  (is (= [(int 5) (float 0.5) (int 3)] (.arguments (message ["/x" 5 0.5 (short 3)])))
+      "64-bit numbers kill scsynth: they are narrowed")
+  (doseq [bad [nil true :k 3000000000 -3000000000 (Object.) {:a 1} [[1]]]]
+    (is (thrown? IllegalArgumentException (message ["/x" bad])) (pr-str bad)))
+  (is (thrown? IllegalArgumentException (encoded (message ["/x" "a\u0000b"]))))
+  (is (thrown? IllegalArgumentException (encoded (message ["no-slash" 1]))))
+  (is (thrown? IllegalArgumentException (encoded (message ["no slash" (float-array 20)])))))
+
+(deftest refuses-what-does-not-fit
+  (let [codec (OscCodec. 1000)]
+    (is (= 1000 (try (.encode codec (message ["/x" (byte-array 1000)]))
+                     (catch PacketTooLargeException e (.limit e)))))
+    (is (= 992 (.limit (.encode codec (message ["/x" (byte-array 980)])))) "and goes on afterwards")
+    (is (thrown? PacketTooLargeException (.encode codec (message ["/x" (float-array 250)]))))))
+
+(deftest a-message-is-a-value
+  (let [blob (byte-array [1 2 3])
+        m    (message ["/x" blob 1])]
+    (aset-byte blob 0 9)
+    (is (= m (message ["/x" (byte-array [1 2 3]) 1])) "it keeps its own copy")
+    (is (= (hash m) (hash (message ["/x" (byte-array [1 2 3]) 1]))))
+    (is (not= m (message ["/x" (byte-array [1 2 4]) 1])))
+    (is (thrown? UnsupportedOperationException (.add (.arguments m) 1)))
+    (is (= "/x <3 bytes> 1" (str m)))))
+
+(deftest bundles-nested-without-end-are-refused
+  (let [bundle (reduce (fn [inner _] (OscBundle. 1 [inner])) (message ["/x"]) (range 100))]
+    (is (thrown-with-msg? BadPacketException #"nested deeper" (decoded (encoded bundle))))))
+
+(defspec time-tags-keep-nanoseconds 500
+  (prop/for-all [seconds (gen/choose 0 2085978495), nanos (gen/choose 0 999999999)]
+    (let [t (Instant/ofEpochSecond seconds nanos)]
+      (= t (TimeTag/toInstant (TimeTag/of t))))))
+
+(deftest time-tags-have-ends
+  (is (= (bit-shift-left 2208988800 32) (TimeTag/of Instant/EPOCH)) "RFC 5905: 1970 is 2,208,988,800 s after 1900")
+  (is (thrown? IllegalArgumentException (TimeTag/of (Instant/parse "1968-01-20T03:14:07Z"))))
+  (is (thrown? IllegalArgumentException (TimeTag/of (Instant/parse "2036-02-07T06:28:16Z")))))
