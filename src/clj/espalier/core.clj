@@ -170,7 +170,7 @@
   An event is a map of `:event`, `:status` (of the handle, after it), `:at` (an
   Instant), `:server`, and what is named here. Their order by path:
 
-      boot!                    :booting :process-booted(:pid) :connecting :connected :booted
+      boot!                    :booting(:warnings) :process-booted(:pid) :connecting :connected :booted
       boot! that fails         :booting [:process-booted] [:connecting :connect-failed(:error)] [:process-quit] :boot-failed(:error)
       connect!                 :connecting :connected
       connect! that fails      :connecting :connect-failed(:error)

@@ -48,14 +48,15 @@
     (fn [n note]
       {:at  (eighths n)
        :def :pluck
-       :set {:freq (hz note)
-             :amp  (if (zero? (mod n 4)) 0.17 0.12)
-             :pan  (- (* 0.3 (mod n 4)) 0.45)
+       :set {:freq  (hz note)
+             :amp   (if (zero? (mod n 4)) 0.17 0.12)
+             :pan   (- (* 0.3 (mod n 4)) 0.45)
              :decay 1.6}})
     [62 69 72 76 69 72 77 76, 62 65 69 72 65 69 74 72, 65 69 72 79]))
 
 (defn- bells []
-  (for [[n note amp] [[2 81 0.16] [5 76 0.12], [8 77 0.16] [11 74 0.12] [14 72 0.12], [16 81 0.16] [18 79 0.13] [20 84 0.14]]]
+  (for [[n note amp] [[2 81 0.16] [5 76 0.12], [8 77 0.16] [11 74 0.12] [14 72 0.12]
+                      [16 81 0.16] [18 79 0.13] [20 84 0.14]]]
     {:at (eighths n) :def :bell :set {:freq (hz note) :amp amp :pan 0.3 :decay 2.2}}))
 
 (def notes
@@ -126,11 +127,11 @@
 (defn- synthdef-bytes
   "The compiled SynthDef of this name that comes with Espalier."
   ^bytes [synthdef]
-  (let [path (str "espalier/synthdefs/" synthdef ".scsyndef")]
-    (with-open [^InputStream in (io/input-stream
-                                  (or (io/resource path)
-                                      (throw (error :no-resource (str path " is not on the classpath. It comes in resources/.")
-                                                    {:path path}))))]
+  (let [path (str "espalier/synthdefs/" synthdef ".scsyndef")
+        file (or (io/resource path)
+                 (throw (error :no-resource (str path " is not on the classpath. It comes in resources/.")
+                               {:path path})))]
+    (with-open [^InputStream in (io/input-stream file)]
       (.readAllBytes in))))
 
 (defn- request-done!
@@ -188,7 +189,10 @@
   "Plays `music` on the booted server `s` into the file `path`."
   [s music path]
   (let [buffer  0
-        bundles (score music {:group (:id (sc/default-group s)) :bus 4 :buffer buffer})
+        inputs  (sc/audio-input-bus-group s)               ; behind them begin the private buses
+        bundles (score music {:group  (:id (sc/default-group s))
+                              :bus    (+ (:id inputs) (:count inputs))
+                              :buffer buffer})
         end-s   (:at (peek bundles))]
     (doseq [synthdef synthdefs]
       (request-done! s ["/d_recv" (synthdef-bytes synthdef)]))

@@ -137,10 +137,11 @@
                       (truncated path 0 12 (.size channel)))
             riff    (read-at channel path 0 12)
             _       (when-not (= ["RIFF" "WAVE"] [(ascii riff 0) (ascii riff 8)])
-                      (fail :not-a-wav path 0 (str "it begins with " (pr-str (ascii riff 0)) " and " (pr-str (ascii riff 8))
-                                                   ", a WAV file with \"RIFF\" and, at byte 8, \"WAVE\".")))
+                      (fail :not-a-wav path 0
+                            (str "it begins with " (pr-str (ascii riff 0)) " and " (pr-str (ascii riff 8))
+                                 ", a WAV file with \"RIFF\" and, at byte 8, \"WAVE\".")))
             found   (fn [id]
-                      (or (first (filter (fn [chunk] (= id (:id chunk))) (chunks channel path 12)))
+                      (or (first (filter (comp #{id} :id) (chunks channel path 12)))
                           (fail :truncated-wav path (.size channel)
                                 (str "the file ends at byte " (.size channel) " without a chunk " (pr-str id) "."))))
             {:keys [frame-size channels sample-rate-hz] :as fmt} (read-format channel path (found "fmt "))

@@ -50,22 +50,21 @@
 
       (nearest :buffer-cuont [:buffer-count :port])  ;=> :buffer-count"
   [seen known]
-  (let [text  (fn [x] (str/lower-case (if (instance? clojure.lang.Named x) (name x) (str x))))
-        seen  (text seen)
-        score (fn [k] (let [k (text k)]
-                        (if (and (> (count seen) 2)
-                                 (or (str/includes? k seen) (str/includes? seen k)))
-                          1
-                          (distance seen k))))
-        limit (max 1 (quot (count seen) 3))]
-    (when-let [scored (seq (map (juxt score identity) known))]
-      (let [[s k] (apply min-key first scored)]
-        (when (<= s limit) k)))))
+  (let [text   (fn [x] (str/lower-case (if (instance? clojure.lang.Named x) (name x) (str x))))
+        seen   (text seen)
+        limit  (max 1 (quot (count seen) 3))
+        holds? (fn [k] (and (> (count seen) 2) (or (str/includes? k seen) (str/includes? seen k))))]
+    (->> known
+         (map (fn [k] [(distance seen (text k)) k]))
+         (filter (fn [[d k]] (or (<= d limit) (holds? (text k)))))
+         (sort-by first)
+         first
+         second)))
 
 (defn hint
   "\" Did you mean :x?\" for the nearest of `known`, or the empty string.
 
-      (hint :prot [:port :protocol])  ;=> \" Did you mean :port?\""
+      (hint :pord [:port :protocol])  ;=> \" Did you mean :port?\""
   [seen known]
   (if-let [k (nearest seen known)]
     (str " Did you mean " (pr-str k) "?")

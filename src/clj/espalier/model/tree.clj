@@ -20,8 +20,8 @@
   (let [seen (if (< index (count reply)) (pr-str (nth reply index)) "the end")]
     (throw (error :bad-reply
                   (str "The /g_queryTree.reply holds " seen " at " index " where "
-                       expected " belongs. Ask again with query-tree; if it stays, the"
-                       " server and this client speak different dialects: see version.")
+                       expected " belongs. Ask again with (sc/query-tree s); should it stay"
+                       " so, Espalier does not know this version of the server.")
                   {:index index :expected expected :seen (nth reply index nil)
                    :reply-size (count reply)}))))
 

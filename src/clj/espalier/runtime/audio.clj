@@ -3,15 +3,15 @@
   the dummy driver, for machines without any."
   (:require [clojure.string :as str]
             [espalier.model.error :as error])
-  (:import [espalier.kernel ServerProcess ServerProcess$Exit ServerProcess$Spec]
-           [java.io File]
+  (:import [espalier.kernel ServerProcess ServerProcess$Spec]
+           [java.io File IOException]
+           [java.net UnixDomainSocketAddress]
+           [java.nio.channels SocketChannel]
            [java.time Duration]
-           [java.util.concurrent.atomic AtomicLong]
+           [java.util.concurrent TimeUnit]
            [java.util.function Consumer Predicate]))
 
 (set! *warn-on-reflection* true)
-
-(def ^:private jack-count (AtomicLong.))
 
 (defn environment
   "What a server's environment must say to play on the machine's own audio: it
@@ -27,35 +27,62 @@
   (some #(let [f (File. ^String % ^String program)] (when (.canExecute f) (str f)))
         (str/split (or (System/getenv "PATH") "") (re-pattern File/pathSeparator))))
 
-(defn- listening?
-  "Whether a JACK server of this name listens: JACK 2 keeps its socket in /dev/shm
-  on Linux and in /tmp elsewhere, named after the server and the user."
-  [server]
-  (let [prefix (str "jack_" server "_")]
-    (some (fn [dir]
-            (some #(and (str/starts-with? % prefix) (str/ends-with? % "_0"))
-                  (.list (File. ^String dir))))
-          ["/dev/shm" "/tmp"])))
-
 (defn- cannot-boot [message data]
   (error/error :server-cannot-boot message (assoc data :reason :no-audio)))
 
-(defn- await-jack! [^ServerProcess jack server timeout-ms]
+(defn- sockets
+  "The sockets by which a JACK server of this name is reached. JACK 2 keeps them in
+  /dev/shm on Linux and in /tmp elsewhere, named after the server and the user."
+  [server]
+  (for [dir  ["/dev/shm" "/tmp"]
+        file (.listFiles (File. ^String dir))
+        :let [file-name (.getName ^File file)]
+        :when (and (str/starts-with? file-name (str "jack_" server "_"))
+                   (str/ends-with? file-name "_0"))]
+    file))
+
+(defn- answers? [^File socket]
+  (try (.close (SocketChannel/open (UnixDomainSocketAddress/of (.toPath socket))))
+       true
+       (catch IOException _ false)))
+
+(defn- taken?
+  "Whether a server of this name lives. A socket that a killed one has left is
+  removed."
+  [server]
+  (some (fn [^File socket]
+          (or (answers? socket) (do (.delete socket) false)))
+        (sockets server)))
+
+(defn- end! [^ServerProcess jack]
+  (.end jack nil Duration/ZERO (Duration/ofSeconds 2)))
+
+(defn- await-jack!
+  "Waits until the JACK server listens; false where it ended instead."
+  [^ServerProcess jack server timeout-ms]
   (let [deadline (+ (System/nanoTime) (* 1000000 (long timeout-ms)))]
     (loop []
       (cond
-        (listening? server) nil
-
-        (not (.isAlive jack))
-        (do (.get (.exit jack) 1 java.util.concurrent.TimeUnit/SECONDS)
-            (throw (cannot-boot (str "The private JACK server ended at once: " (.reason jack)) {:command (vec (.command jack))})))
-
+        (not (.isAlive jack)) false
+        (seq (sockets server)) true
         (pos? (- (System/nanoTime) deadline))
-        (do (.end jack nil Duration/ZERO (Duration/ofSeconds 1))
-            (throw (cannot-boot (str "The private JACK server was not ready within " timeout-ms " ms: " (.reason jack))
-                                {:command (vec (.command jack))})))
-
+        (do (end! jack)
+            (throw (cannot-boot (str "The private JACK server was not ready within " timeout-ms " ms: " (.reason jack)) {})))
         :else (do (Thread/sleep 2) (recur))))))
+
+(def ^:private servers
+  "The names of private JACK servers. JACK remembers eight on a machine, by name,
+  and those that were killed until their name is used again: so names come again."
+  (map #(str "espalier-" %) (range 1 9)))
+
+(defn- start-jack! ^ServerProcess [jackd server {:keys [dummy-sample-rate-hz dummy-period-frames]}]
+  (ServerProcess/start
+    (ServerProcess$Spec. [jackd "-n" server "-r" "-p" "4096" "--no-mlock" "-d" "dummy"
+                          "-r" (str dummy-sample-rate-hz) "-p" (str dummy-period-frames)]
+                         {}
+                         (reify Predicate (test [_ _] false))
+                         nil
+                         (reify Consumer (accept [_ _])))))
 
 (defn start-dummy!
   "Starts a private JACK server with the dummy driver and waits until it listens.
@@ -63,28 +90,28 @@
   environment plays on it.
 
   `:dummy-sample-rate-hz`, `:dummy-period-frames`  what it pretends to be
-  `:boot-timeout-ms`  how long it may take
+  `:boot-timeout-ms`                               how long it may take
 
   Throws `:espalier.error/server-cannot-boot` with `:reason :no-audio`."
-  [{:keys [dummy-sample-rate-hz dummy-period-frames boot-timeout-ms]}]
-  (let [jackd   (or (on-path "jackd")
-                    (throw (cannot-boot (str "{:audio :dummy} needs jackd, which is not on the PATH. On Debian or Ubuntu: "
-                                             "apt-get install jackd2; on macOS: brew install jack.")
-                                        {:path (System/getenv "PATH")})))
-        server  (str "espalier-" (.pid (java.lang.ProcessHandle/current)) "-" (.incrementAndGet ^AtomicLong jack-count))
-        command [jackd "-n" server "-r" "-p" "1024" "--no-mlock" "-d" "dummy"
-                 "-r" (str dummy-sample-rate-hz) "-p" (str dummy-period-frames)]
-        jack    (ServerProcess/start
-                  (ServerProcess$Spec. command {} (reify Predicate (test [_ _] false)) nil
-                                       (reify Consumer (accept [_ _]))))]
-    (await-jack! jack server boot-timeout-ms)
-    {:process jack
-     :environment {"JACK_DEFAULT_SERVER"  server
-                   "JACK_NO_START_SERVER" "1"}}))
+  [{:keys [boot-timeout-ms] :as options}]
+  (let [jackd (or (on-path "jackd")
+                  (throw (cannot-boot (str "{:audio :dummy} needs jackd, which is not on the PATH. On Debian or Ubuntu: "
+                                           "apt-get install jackd2; on macOS: brew install jack.")
+                                      {:path (System/getenv "PATH")})))]
+    (loop [[server & more] (remove taken? servers), said nil]
+      (when-not server
+        (throw (cannot-boot (str "No private JACK server could be started: "
+                                 (or said "eight run already, and JACK allows no more on a machine")
+                                 ". If no other JACK runs here, its list of dead ones is full: rm /dev/shm/jack-shm-registry") {})))
+      (let [jack (start-jack! jackd server options)]
+        (if (await-jack! jack server boot-timeout-ms)
+          {:process     jack
+           :environment {"JACK_DEFAULT_SERVER" server, "JACK_NO_START_SERVER" "1"}}
+          (do (.get (.exit jack) 1 TimeUnit/SECONDS)
+              (recur more (.reason jack))))))))
 
 (defn stop-dummy!
   "Ends a private JACK server; nil is ignored."
-  [{:keys [^ServerProcess process]}]
-  (when process
-    (.end process nil Duration/ZERO (Duration/ofSeconds 2)))
+  [{:keys [process]}]
+  (some-> process end!)
   nil)

@@ -334,7 +334,7 @@
             executable (executable/find-executable (:executable (options/check asked)))
             opts       (options/check (assoc asked :executable executable) (executable/platform))]
         (leave! s :booting {:options opts})
-        (emit! s :booting)
+        (emit! s :booting {:warnings (options/warnings opts (executable/platform))})
         (try
           (port/check-free! opts (engine/trait (options/engine opts) :reuses-tcp-port?))
           (let [jack    (when (= :dummy (:audio opts)) (audio/start-dummy! opts))

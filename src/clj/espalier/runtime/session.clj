@@ -65,14 +65,25 @@
 
 ;; ---- who we are
 
+(defn- no-answer
+  "Nobody has answered the first question; `e` is how that showed."
+  [{:keys [protocol timeout-ms] :as options} e]
+  (error/error :no-answer
+               (str "No answer from " (place options) " within " timeout-ms " ms: the server there is busy or stopped, or it is none."
+                    (when (= :tcp protocol)
+                      " By TCP, scsynth accepts further clients than its :maximum-logins and answers them only when one leaves."))
+               (ex-data e)
+               e))
+
 (defn- ask-version
   "Engine and version, or those of the options where the server does not know the
   command."
-  [session {:keys [timeout-ms]} fallback]
+  [session {:keys [timeout-ms] :as options} fallback]
   (try (message/version (request! session ["/version"] ["/version.reply"] timeout-ms))
        (catch clojure.lang.ExceptionInfo e
-         (if (= :espalier.error/command-failed (error/code e))
-           {:engine fallback, :version nil}
+         (case (error/code e)
+           :espalier.error/command-failed {:engine fallback, :version nil}
+           :espalier.error/no-answer      (throw (no-answer options e))
            (throw e)))))
 
 (defn- too-many-clients [options words]
@@ -131,15 +142,20 @@
 (defn- register!
   "The login on a server that counts none: `position` is our place in its list of
   clients, which says only whether we are alone."
-  [session options owner? position]
+  [session {:keys [timeout-ms] :as options} owner? position]
   (let [own (:maximum-logins options)]
     (when (and owner? (> own 1))
       (run! #(link/send! (:link session) %) (register/rows own {})))
-    (if-let [known (when (or (not owner?) (> own 1)) (query-register! session options))]
-      (claim! session options (or (:maximum-logins known) own))
-      (if (zero? position)
-        {:client-id 0, :maximum-logins 1}
-        (throw (too-many-clients options "it was booted for one, and one is there"))))))
+    (try
+      (if-let [known (when (or (not owner?) (> own 1)) (query-register! session options))]
+        (claim! session options (or (:maximum-logins known) own))
+        (if (zero? position)
+          {:client-id 0, :maximum-logins 1}
+          (throw (too-many-clients options "it was booted for one, and one is there"))))
+      (catch clojure.lang.ExceptionInfo e
+        ;; The server has let us in all the same.
+        (request! session ["/notify" 0] ["/done" "/notify"] timeout-ms)
+        (throw e)))))
 
 ;; ---- what is ours
 
@@ -216,16 +232,16 @@
       (let [program (ask-version session options engine)
             _       (.limitPackets ^Link link (get (engine/trait (:engine program) :max-packet-bytes) protocol))
             login   (login! session options)
-            login   (if (engine/trait (:engine program) :counts-logins?)
-                      login
-                      (register! session options owner? (:client-id login)))
-            session (merge session program login
-                           {:ids (allocators options (:client-id login) (:maximum-logins login))})]
+            session (merge session program
+                           (if (engine/trait (:engine program) :counts-logins?)
+                             login
+                             (register! session options owner? (:client-id login))))
+            {:keys [client-id maximum-logins]} session]
         (if owner?
           (do (make-default-groups! session [])
               (sync! session timeout-ms))
           (ensure-default-group! session timeout-ms))
-        session)
+        (assoc session :ids (allocators options client-id maximum-logins)))
       (catch Throwable e
         (.close ^Link link)
         (throw e)))))

@@ -162,12 +162,17 @@ public final class OscMessage implements OscPacket {
     return other instanceof OscMessage that
         && address.equals(that.address)
         && arguments.size() == that.arguments.size()
-        && Arrays.deepEquals(arguments.toArray(), that.arguments.toArray());
+        && Arrays.deepEquals(comparable(arguments), comparable(that.arguments));
+  }
+
+  /** The arguments with arrays for lists, for {@link Arrays#deepEquals} sees blobs only within arrays. */
+  private static Object[] comparable(List<?> values) {
+    return values.stream().map(value -> value instanceof List<?> list ? comparable(list) : value).toArray();
   }
 
   @Override
   public int hashCode() {
-    return 31 * address.hashCode() + Arrays.deepHashCode(arguments.toArray());
+    return 31 * address.hashCode() + Arrays.deepHashCode(comparable(arguments));
   }
 
   /** The address and at most 16 arguments on one line. */

@@ -1,0 +1,176 @@
+(ns espalier.demo-test
+  (:require
+   [clojure.java.io :as io]
+   [clojure.set :as set]
+   [clojure.string :as str]
+   [clojure.test :refer [deftest is testing]]
+   [espalier.demo :as demo]
+   [espalier.wav :as wav])
+  (:import
+   (java.io File InputStream StringWriter)
+   (java.lang ProcessHandle)
+   (java.nio ByteBuffer)
+   (java.nio.charset StandardCharsets)))
+
+(set! *warn-on-reflection* true)
+
+;; ---- the SynthDefs that come with Espalier
+
+(def ^:private shipped ["bass" "bell" "pad" "pluck" "recorder" "reverb"])
+
+(defn- pstring [^ByteBuffer b]
+  (let [text (byte-array (bit-and 0xff (.get b)))]
+    (.get b text)
+    (String. text StandardCharsets/UTF_8)))
+
+(defn- read-synthdef
+  "What a compiled SynthDef says: its header, name, controls and UGens."
+  [synthdef]
+  (with-open [^InputStream in (io/input-stream (io/resource (str "espalier/synthdefs/" synthdef ".scsyndef")))]
+    (let [b        (ByteBuffer/wrap (.readAllBytes in))
+          int32    (fn [] (.getInt b))
+          skip     (fn [n] (.position b (+ (.position b) (int n))))
+          header   [(int32) (int32) (.getShort b)]
+          def-name (pstring b)
+          _        (skip (* 4 (long (int32))))
+          slots    (int32)
+          _        (skip (* 4 (long slots)))
+          controls (into {} (repeatedly (int32) (fn [] [(pstring b) (int32)])))
+          ugens    (vec (repeatedly (int32)
+                                    (fn []
+                                      (let [ugen    (pstring b)
+                                            _       (.get b)
+                                            inputs  (long (int32))
+                                            outputs (long (int32))]
+                                        (skip (+ 2 (* 8 inputs) outputs))
+                                        ugen))))
+          variants (.getShort b)]
+      {:header header :def def-name :controls controls :slots slots :ugens ugens :variants variants
+       :rest (.remaining b)})))
+
+(deftest ships-one-definition-a-file
+  (doseq [synthdef shipped
+          :let [{:keys [header controls ugens variants] :as seen} (read-synthdef synthdef)]]
+    (testing synthdef
+      (is (= [0x53436766 2 1] header) "SCgf, version 2, one definition: supernova reads no second one")
+      (is (= synthdef (:def seen)))
+      (is (= [0 0] [variants (:rest seen)]))
+      (is (every? (fn [text] (<= (count text) 31)) (concat (keys controls) ugens)))
+      (is (some #{"Out" "DiskOut"} ugens)))))
+
+;; ---- the score
+
+(def ^:private bundles (demo/score demo/notes {:group 1 :bus 4 :buffer 0}))
+(def ^:private messages (mapcat :packets bundles))
+(def ^:private new-synths (filter (comp #{"/s_new"} first) messages))
+
+(deftest score-is-in-the-order-of-time
+  (is (= 0.0 (:at (first bundles))))
+  (is (apply < (map :at bundles)))
+  (is (< (:at (peek bundles)) 8))
+  (is (= ["/g_new" "/p_new" "/s_new" "/s_new"] (map first (take 4 (:packets (first bundles)))))))
+
+(deftest score-names-only-what-is-there
+  (let [ids (keep (fn [[address a b]] (case address ("/g_new" "/p_new") a "/s_new" b nil)) messages)]
+    (is (apply distinct? ids))
+    (is (= (set shipped) (set (map (comp name second) new-synths))))
+    (doseq [[_ synthdef _ _ target & settings] new-synths
+            :let [{:keys [controls]} (read-synthdef (name synthdef))]]
+      (is (contains? (into #{0 1} ids) target))
+      (is (set/subset? (set (map name (take-nth 2 settings))) (set (keys controls)))
+          (str synthdef ": a server ignores controls that it does not know")))
+    (testing "arrays fit their control"
+      (let [{:keys [controls]} (read-synthdef "pad")]
+        (is (= 4 (- (long (controls "amp")) (long (controls "freqs")))))
+        (doseq [[_ synthdef & more] new-synths :when (= :pad synthdef)]
+          (is (= 4 (count (:freqs (apply hash-map (drop 3 more)))))))))))
+
+(deftest every-held-note-is-let-go
+  (let [at-of (into {} (for [{:keys [at packets]} bundles, m packets] [m at]))]
+    (doseq [[_ synthdef id :as m] new-synths :when (= :pad synthdef)]
+      (is (< (at-of m) (at-of ["/n_set" id :gate 0] -1))))))
+
+(deftest score-goes-where-it-is-told
+  (let [[{[[_ _ _ group] & _] :packets}] (demo/score [] {:group 77})]
+    (is (= 77 group)))
+  (is (= [12 12] (for [[_ synthdef & more :as m] (mapcat :packets (demo/score (take 1 demo/notes) {:bus 12}))
+                       :when (and (= "/s_new" (first m)) (#{:pad :reverb} synthdef))
+                       :let [settings (apply hash-map (drop 3 more))]]
+                   (get settings (if (= :pad synthdef) :out :in))))))
+
+;; ---- the performance
+
+(defn- with-wav [f]
+  (let [file (File/createTempFile "espalier-demo-" ".wav")]
+    (try (f (str file)) (finally (.delete file)))))
+
+(defn- run
+  "Runs the demo: {:code :out :err}."
+  [opts]
+  (let [out (StringWriter.) err (StringWriter.)]
+    (binding [*out* out *err* err]
+      (let [code (demo/run opts)]
+        {:code code :out (str out) :err (str err)}))))
+
+(def ^:private ping
+  "A second of the music, for the tests."
+  [{:at 0.0 :def :bell :set {:freq 880.0 :amp 0.4 :decay 0.5}}
+   {:at 0.25 :def :pluck :set {:freq 220.0 :amp 0.3 :decay 0.5}}
+   {:at 0.0 :until 0.3 :def :pad :set {:amp 0.2 :attack 0.1 :release 0.2}}])
+
+(defn- plays [executable]
+  (with-wav
+    (fn [path]
+      (let [{:keys [code out err]} (run {:path path :music ping :audio :dummy :executable executable})]
+        (is (= [0 ""] [code err]))
+        (is (= ["boot" "SynthDefs" "record" "play" "NODE" "status" "recorded"]
+               (keep (fn [line] (re-find #"^\w+" line)) (str/split-lines out))))
+        (testing "the tree, while it plays"
+          (is (str/includes? out (str/join "\n" ["NODE TREE 0 group"
+                                                 "    1 group"
+                                                 "        1000 group"
+                                                 "            1001 group"
+                                                 ""])))
+          (is (str/includes? out "out: 4.0, freq: 880.0, amp: 0.4, pan: 0.0, decay: 0.5\n"))
+          (is (str/includes? out "    1003 recorder\n        in: 0.0, bufnum: 0.0\n")))
+        (when (zero? code)
+          (let [{:keys [channels sample-rate-hz duration-s peak rms]} (wav/level path)]
+            (is (= [2 44100] [channels sample-rate-hz]))
+            (is (< 0.3 duration-s))
+            (is (< 0.01 rms peak 0.999))))))))
+
+(deftest plays-and-records
+  (plays "scsynth"))
+
+(deftest plays-on-supernova-too
+  (plays "supernova"))
+
+(defn- fails [opts expected]
+  (let [{:keys [code err]} (run opts)]
+    (is (= 1 code))
+    (is (re-find expected err))
+    (is (= 1 (count (re-seq #"(?m)^\S" err))) "one message, no stack trace")
+    (is (not (re-find #"(?m)^\s+at |Exception" err)))))
+
+(deftest a-failure-is-one-message-and-code-1
+  (with-wav
+    (fn [path]
+      (fails {:path path :executable "/no/such/scsynth"} #"^demo: .*no/such/scsynth")
+      (fails {:path path :ugen-cuont 7} #"^demo: .*ugen-cuont")))
+  (fails {:path "/no/such/folder/demo.wav"} #"^demo: .*/no/such/folder/demo.wav"))
+
+(deftest a-silent-recording-is-a-failure
+  (with-wav
+    (fn [path]
+      (let [quiet (mapv (fn [note] (assoc-in note [:set :amp] 0.002)) ping)
+            {:keys [code err]} (run {:path path :music quiet :audio :dummy})]
+        (is (= 1 code))
+        (is (str/includes? err "next to silent"))))))
+
+(defn- child-pids []
+  (set (map (fn [^ProcessHandle p] (.pid p)) (iterator-seq (.iterator (.descendants (ProcessHandle/current)))))))
+
+(deftest leaves-no-process-behind
+  (let [before (child-pids)]
+    (with-wav (fn [path] (run {:path path :music ping :audio :dummy})))
+    (is (empty? (remove before (child-pids))))))

@@ -1,0 +1,100 @@
+(ns espalier.servers
+  "Real servers for the tests: each kind of them, on free ports with a private
+  JACK, and what must be gone when they have ended."
+  (:require [clojure.string :as str]
+            [clojure.test :refer [is testing]]
+            [espalier.core :as sc]
+            [espalier.model.error :as error])
+  (:import [java.lang ProcessHandle]
+           [java.util.concurrent LinkedBlockingQueue TimeUnit]))
+
+(set! *warn-on-reflection* true)
+
+(def kinds
+  "Every engine by every protocol."
+  (for [executable ["scsynth" "supernova"], protocol [:udp :tcp]]
+    {:executable executable, :protocol protocol}))
+
+(def udp-kinds "Each engine once." (filter #(= :udp (:protocol %)) kinds))
+
+(defn options
+  "Options to boot a server of this kind beside any others."
+  [kind & [more]]
+  (merge {:audio :dummy, :port (sc/find-free-port), :load-synthdefs false} kind more))
+
+(defn address
+  "What another client must know to connect to a booted handle."
+  [s]
+  (select-keys (:options (clojure.core.protocols/datafy s)) [:port :protocol]))
+
+(defn each-kind
+  "Calls `f` with a booted server of each kind, one after the other."
+  [kinds more f]
+  (doseq [kind kinds]
+    (testing (str (:executable kind) " " (name (:protocol kind)))
+      (sc/call-with-server (options kind more) f))))
+
+(defn error-of
+  "The error code that `f` throws, without its namespace; :none where it does not."
+  [f]
+  (try (f) :none
+       (catch clojure.lang.ExceptionInfo e (some-> (error/code e) name keyword))))
+
+(defn thrown
+  "The exception that `f` throws, or nil."
+  [f]
+  (try (f) nil (catch clojure.lang.ExceptionInfo e e)))
+
+(defn eventually
+  "Waits until `f` returns something true, and returns it; false after 10 s."
+  [f]
+  (loop [tries 1000]
+    (or (f)
+        (and (pos? tries)
+             (do (.await (java.util.concurrent.CountDownLatch. 1) 10 TimeUnit/MILLISECONDS)
+                 (recur (dec tries)))))))
+
+(defn events
+  "Listens to the lifecycle of `s`. Returns a function that returns the names of
+  the events since its last call, up to `final`, for which it waits."
+  [s]
+  (let [queue (LinkedBlockingQueue.)]
+    (sc/on-lifecycle! s #(.put queue (:event %)))
+    (fn [final]
+      (loop [seen []]
+        (let [event (.poll queue 15 TimeUnit/SECONDS)]
+          (cond (nil? event)      (conj seen :none-came)
+                (= final event)   (conj seen event)
+                :else             (recur (conj seen event))))))))
+
+(defn- our-threads []
+  (for [^Thread t (keys (Thread/getAllStackTraces))
+        :when (str/starts-with? (.getName t) "espalier-")]
+    (.getName t)))
+
+(defn our-processes
+  "Servers and JACKs below this JVM, guards too."
+  []
+  (vec (for [^ProcessHandle p (iterator-seq (.iterator (.descendants (ProcessHandle/current))))
+             :let  [command (.orElse (.commandLine (.info p)) "")]
+             :when (re-find #"scsynth|supernova|jackd|espalier-guard" command)]
+         command)))
+
+(defn nothing-left
+  "Asserts that no thread and no process of ours remains."
+  []
+  (is (eventually #(empty? (our-processes))) (str "processes left: " (our-processes)))
+  (is (eventually #(empty? (our-threads))) (str "threads left: " (vec (our-threads)))))
+
+(defn leaves-nothing
+  "A fixture: after each test nothing of ours remains."
+  [test]
+  (test)
+  (nothing-left))
+
+(defn signal!
+  "Sends a signal to a process: (signal! \"STOP\" pid)."
+  [signal-name pid]
+  (.waitFor (.start (ProcessBuilder. ^"[Ljava.lang.String;" (into-array String ["kill" (str "-" signal-name) (str pid)])))))
+
+(defn pid [s] (.pid (sc/process s)))
