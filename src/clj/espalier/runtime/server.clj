@@ -299,8 +299,23 @@
                  (reify Consumer (accept [_ exit] (process-ended! s process exit))))
     process))
 
-(defn- await-ready! [^ServerProcess process {:keys [boot-timeout-ms]}]
-  (try (.awaitReady process (Duration/ofMillis boot-timeout-ms))
+(defn- await-answer!
+  "Waits until the server answers: scsynth of negative verbosity does not say that
+  it is ready."
+  [^ServerProcess process {:keys [boot-timeout-ms] :as opts}]
+  (let [deadline (+ (session/milliseconds) boot-timeout-ms)]
+    (while (not (or (.isDone (.ready process))
+                    (> (session/milliseconds) deadline)
+                    (session/answers? opts 50))))
+    (when-not (.isAlive process)
+      (.awaitReady process (Duration/ofSeconds 1)))
+    (when (> (session/milliseconds) deadline)
+      (throw (TimeoutException.)))))
+
+(defn- await-ready! [^ServerProcess process {:keys [boot-timeout-ms verbosity] :as opts}]
+  (try (if (neg? verbosity)
+         (await-answer! process opts)
+         (.awaitReady process (Duration/ofMillis boot-timeout-ms)))
        (catch ServerProcess$NotReadyException _
          (.get (.exit process) 1 TimeUnit/SECONDS)
          (throw (boot-failure process true boot-timeout-ms)))

@@ -9,6 +9,7 @@
             [espalier.runtime.link :as link])
   (:import [espalier.kernel BlockIds Link NodeIds]
            [java.io IOException]
+           [java.util.concurrent CountDownLatch TimeUnit]
            [java.util.concurrent.atomic AtomicInteger AtomicLong]))
 
 (set! *warn-on-reflection* true)
@@ -246,6 +247,20 @@
         (.close ^Link link)
         (throw e)))))
 
+(defn answers?
+  "Whether a server answers at the address of the options, within `wait-ms`."
+  [options wait-ms]
+  (let [answer (CountDownLatch. 1)]
+    (try
+      (with-open [link (link/open (assoc (target options) :timeout-ms wait-ms)
+                                  {:packet      (fn [_] (.countDown answer))
+                                   :malformed   (fn [_])
+                                   :unreachable (fn [])
+                                   :closed      (fn [_])})]
+        (link/send! link ["/status"])
+        (.await answer wait-ms TimeUnit/MILLISECONDS))
+      (catch IOException _ false))))
+
 (defn close!
   "Logs out and closes the link. Waits for the server's answer, for `patience-ms`
   at the most; a server that gives none is left all the same."
@@ -258,9 +273,10 @@
   (.close link))
 
 (defn abandon!
-  "Closes the link without a word, and ends every wait with the exception `why`."
+  "Closes the link to a server that has ended, and ends every wait with the
+  exception `why`."
   [{:keys [dispatcher ^Link link]} why]
-  (.close link)
+  (.abort link)
   (dispatch/fail-all! dispatcher why))
 
 (defn clear!

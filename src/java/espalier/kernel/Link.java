@@ -54,6 +54,9 @@ public abstract sealed class Link implements Closeable permits UdpLink, TcpLink 
   /** Reads packets and calls {@link #arrived} with each until the line ends; throws why it ended. */
   abstract void readAll() throws IOException;
 
+  /** Makes that {@link #closeSocket} resets a connection. */
+  abstract void prepareAbort();
+
   /** Closes the socket, which ends {@link #readAll}. */
   abstract void closeSocket() throws IOException;
 
@@ -76,7 +79,7 @@ public abstract sealed class Link implements Closeable permits UdpLink, TcpLink 
     } catch (IOException e) {
       cause = closed ? null : e;
     } finally {
-      close();
+      abort();
       Exception why = cause;
       tell(() -> listener.onClosed(why));
     }
@@ -198,6 +201,15 @@ public abstract sealed class Link implements Closeable permits UdpLink, TcpLink 
     } catch (IOException e) {
       // The socket is gone, which is what was wanted.
     }
+  }
+
+  /**
+   * Closes the line to a server that has ended, harmless like {@link #close}: by TCP, whoever closes first keeps the port
+   * busy for a minute, which would bar the server's successor, so the connection is reset.
+   */
+  public final void abort() {
+    prepareAbort();
+    close();
   }
 
   /** One line: kind, address, open or closed, counts. */

@@ -6,6 +6,7 @@ import java.io.EOFException;
 import java.io.IOException;
 import java.net.InetSocketAddress;
 import java.net.Socket;
+import java.net.SocketException;
 import java.nio.ByteBuffer;
 import java.time.Duration;
 
@@ -73,6 +74,15 @@ public final class TcpLink extends Link {
       if (length > 0) {
         arrived(bytes, 0, length);
       }
+    }
+  }
+
+  @Override
+  void prepareAbort() {
+    try {
+      socket.setSoLinger(true, 0);
+    } catch (SocketException closed) {
+      // Nothing is left to reset.
     }
   }
 

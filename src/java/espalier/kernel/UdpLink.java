@@ -78,6 +78,9 @@ public final class UdpLink extends Link {
   }
 
   @Override
+  void prepareAbort() {}
+
+  @Override
   void closeSocket() {
     socket.close();
   }
