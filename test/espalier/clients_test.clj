@@ -2,7 +2,7 @@
   "Several clients on one server."
   (:require [clojure.test :refer [deftest is testing use-fixtures]]
             [espalier.core :as sc]
-            [espalier.runtime.server :as server]
+            [espalier.runtime.handle :as handle]
             [espalier.servers :as servers :refer [error-of events]])
   (:import [espalier.kernel BlockIds NodeIds]))
 
@@ -17,7 +17,7 @@
 (defn- ids
   "Ids that the allocators of a handle give: some nodes, and all of the rest."
   [s]
-  (let [{:keys [^NodeIds nodes buffers control-buses audio-buses]} (:ids (server/session s))
+  (let [{:keys [^NodeIds nodes buffers control-buses audio-buses]} (:ids (handle/session s))
         all (fn [^BlockIds b] (set (range (.first b) (.end b))))]
     {:nodes (set (repeatedly 1000 #(.next nodes))), :buffers (all buffers), :control-buses (all control-buses), :audio-buses (all audio-buses)}))
 

@@ -17,6 +17,7 @@
             [espalier.model.options-page :as options-page]
             [espalier.model.tree :as tree]
             [espalier.runtime.executable :as executable]
+            [espalier.runtime.handle :as handle]
             [espalier.runtime.port :as port]
             [espalier.runtime.server :as server]
             [espalier.runtime.session :as session])
@@ -189,13 +190,13 @@
   silent was ours.
 
       (sc/on-lifecycle! s [:lost] (fn [event] (println (:why event))))"
-  ([s f] (server/on-lifecycle! s nil f))
-  ([s events f] (server/on-lifecycle! s events f)))
+  ([s f] (handle/on-lifecycle! s nil f))
+  ([s events f] (handle/on-lifecycle! s events f)))
 
 (defn boot-status
   "Where the handle stands: :offline, :booting, :online, :quitting or :lost."
   [s]
-  (server/status s))
+  (handle/status s))
 
 (defn kill-all!
   "Kills every server process that this JVM has started, the private JACK servers
@@ -221,12 +222,12 @@
 (defn owner?
   "Whether this handle has booted its server, and so may quit it."
   [s]
-  (server/owner? s))
+  (handle/owner? s))
 
 (defn client-id
   "The number by which the server knows this client, from 0; nil while offline."
   [s]
-  (:client-id (server/session s)))
+  (:client-id (handle/session s)))
 
 (defn root-node
   "The group at the root of the node tree."
@@ -240,21 +241,21 @@
 
       (sc/default-group s)  ;=> {:kind :group, :id 1}"
   [s]
-  {:kind :group, :id (session/default-group-id (:client-id (server/live s)))})
+  {:kind :group, :id (session/default-group-id (:client-id (handle/live s)))})
 
 (defn audio-output-bus-group
   "The audio buses that are heard.
 
       (sc/audio-output-bus-group s)  ;=> {:kind :bus-group, :rate :audio, :id 0, :count 8}"
   [s]
-  {:kind :bus-group, :rate :audio, :id 0, :count (:output-bus-channel-count (server/effective-options s))})
+  {:kind :bus-group, :rate :audio, :id 0, :count (:output-bus-channel-count (handle/effective-options s))})
 
 (defn audio-input-bus-group
   "The audio buses that hold what the device hears; they follow the outputs.
 
       (sc/audio-input-bus-group s)  ;=> {:kind :bus-group, :rate :audio, :id 8, :count 8}"
   [s]
-  (let [{:keys [input-bus-channel-count output-bus-channel-count]} (server/effective-options s)]
+  (let [{:keys [input-bus-channel-count output-bus-channel-count]} (handle/effective-options s)]
     {:kind :bus-group, :rate :audio, :id output-bus-channel-count, :count input-bus-channel-count}))
 
 (defn process
@@ -263,12 +264,12 @@
 
       (.output (sc/process s))  ;=> the last 500 lines that the server printed"
   ^ServerProcess [s]
-  (server/process s))
+  (handle/process s))
 
 (defn osc-client
   "The kernel `Link` to the server, with its counts; nil while offline."
   ^Link [s]
-  (:link (server/session s)))
+  (:link (handle/session s)))
 
 ;; ---- talking to it
 
@@ -289,7 +290,7 @@
 
       (sc/send! s [\"/g_new\" 1000 0 1])"
   [s message]
-  (server/send! s message)
+  (handle/send! s message)
   s)
 
 (defn request!
@@ -303,7 +304,7 @@
 
       (sc/request! s [\"/b_query\" 0] [\"/b_info\" 0])  ;=> [\"/b_info\" 0 0 0 0.0]"
   ([s message reply] (request! s message reply {}))
-  ([s message reply {:keys [timeout-ms]}] (server/request! s message reply timeout-ms)))
+  ([s message reply {:keys [timeout-ms]}] (handle/request! s message reply timeout-ms)))
 
 (defn sync!
   "Returns the handle when everything that was sent before has been completed,
@@ -314,7 +315,7 @@
   Throws `:espalier.error/server-offline`, `:espalier.error/no-answer`."
   ([s] (sync! s {}))
   ([s {:keys [timeout-ms]}]
-   (server/sync! s timeout-ms)
+   (handle/sync! s timeout-ms)
    s))
 
 (defn status
@@ -364,10 +365,10 @@
 
       (sc/on-osc! s [\"/tr\" 1000] (fn [[_ node id value]] …))"
   ([s pattern f] (on-osc! s pattern f {}))
-  ([s pattern f {:keys [once]}] (server/on-osc! s pattern f once)))
+  ([s pattern f {:keys [once]}] (handle/on-osc! s pattern f once)))
 
 (defn off!
   "Removes what `on-osc!` or `on-lifecycle!` has added; returns whether it was
   there."
   [s id]
-  (server/off! s id))
+  (handle/off! s id))

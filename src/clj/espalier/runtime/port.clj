@@ -3,12 +3,11 @@
 
   A second scsynth on a used port removes the first one's shared memory before it
   fails, so a port is tried before a server is started on it."
-  (:require [clojure.java.io :as io]
-            [clojure.string :as str]
+  (:require [clojure.string :as str]
             [espalier.model.error :as error])
   (:import [java.io File IOException]
            [java.net DatagramSocket InetAddress InetSocketAddress ServerSocket]
-           [java.nio.file Files]))
+           [java.nio.file Files Path]))
 
 (set! *warn-on-reflection* true)
 
@@ -25,9 +24,10 @@
     (.getLocalPort socket)))
 
 (defn- lines
-  "The lines of a file under /proc, none where it cannot be read."
+  "The lines of a file under /proc, none where it cannot be read. Such files have
+  no length, which readers of ordinary files stumble over."
   [path]
-  (try (with-open [r (io/reader (io/file path))] (doall (line-seq r)))
+  (try (str/split-lines (String. (Files/readAllBytes (Path/of path (make-array String 0)))))
        (catch IOException _ [])))
 
 (defn- inodes

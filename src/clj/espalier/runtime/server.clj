@@ -1,184 +1,27 @@
 (ns espalier.runtime.server
-  "The handle of a server and its life: offline, booting, online, quitting, lost.
-
-  One atom per handle holds where it stands; one lock lets one change of state
-  happen at a time. `espalier.core` has the same verbs with their full
-  documentation."
-  (:require [clojure.core.protocols :as protocols]
-            [clojure.pprint :as pprint]
-            [clojure.string :as str]
-            [espalier.model.engine :as engine]
+  "The life of a handle: offline, booting, online, quitting, lost. Each function
+  that `espalier.core` has under the same name is documented there."
+  (:require [espalier.model.engine :as engine]
             [espalier.model.error :as error]
             [espalier.model.options :as options]
             [espalier.model.watch :as watch]
             [espalier.runtime.audio :as audio]
-            [espalier.runtime.clock :as clock]
             [espalier.runtime.dispatch :as dispatch]
             [espalier.runtime.executable :as executable]
+            [espalier.runtime.handle :as handle :refer [become! effective-options emit! leave! live locked offline owner? process status]]
             [espalier.runtime.link :as link]
             [espalier.runtime.port :as port]
-            [espalier.runtime.session :as session]
-            [espalier.runtime.worker :as worker])
+            [espalier.runtime.session :as session])
   (:import [espalier.kernel ServerOutput ServerProcess ServerProcess$Ask ServerProcess$Exit
-            ServerProcess$NotReadyException ServerProcess$Spec]
-           [java.io Closeable Writer]
+            ServerProcess$Line ServerProcess$NotReadyException ServerProcess$Spec]
+           [espalier.runtime.handle Server]
            [java.nio.file Path]
            [java.time Duration]
            [java.util.concurrent CompletableFuture CountDownLatch TimeUnit TimeoutException]
            [java.util.concurrent.atomic AtomicLong]
-           [java.util.concurrent.locks ReentrantLock]
            [java.util.function Consumer Predicate]))
 
 (set! *warn-on-reflection* true)
-
-(declare close! describe)
-
-(deftype Server
-  [options                   ; as given to `server`; a boot's own are merged over them
-   dispatcher
-   state                     ; atom: :status, and while it lives :options :process :jack :session :watch
-   listeners                 ; atom: id -> {:events, a set or nil for all; :worker}
-   ^ReentrantLock lock]
-  Closeable
-  (close [this] (close! this))
-  Object
-  (toString [this] (describe this)))
-
-(defmethod print-method Server [s ^Writer w] (.write w (str s)))
-(defmethod pprint/simple-dispatch Server [s] (pr s))
-
-;; ---- lifecycle events
-
-(defn- emit! [^Server s event & [data]]
-  (let [event (merge {:event event, :status (:status @(.-state s)), :at (clock/now), :server s} data)]
-    (doseq [{:keys [events] w :worker} (vals @(.-listeners s))]
-      (when (or (nil? events) (events (:event event)))
-        (worker/offer! w event)))))
-
-(defn on-lifecycle!
-  "Calls `f` with each lifecycle event whose name is in `events` (nil: all).
-  Returns an id for `off!`."
-  [^Server s events f]
-  (let [id     (Object.)
-        ;; A listener that throws when it is told of a fault would be told again for ever.
-        listen (fn [event]
-                 (try (f event)
-                      (catch Throwable e
-                        (when (not= :handler-failed (:event event))
-                          (emit! s :handler-failed {:error e})))))]
-    (swap! (.-listeners s) assoc id
-           {:events (some-> events set), :worker (worker/worker listen (fn [_]))})
-    id))
-
-(defn off!
-  "Removes a handler or listener; returns whether it was there."
-  [^Server s id]
-  (let [[old _] (swap-vals! (.-listeners s) dissoc id)]
-    (some-> (get-in old [id :worker]) worker/stop!)
-    (or (contains? old id) (dispatch/unhandle! (.-dispatcher s) id))))
-
-;; ---- the handle
-
-(defn server
-  "An offline handle with options of its own, which are checked here already."
-  [opts]
-  (options/check opts)
-  (let [state (promise)
-        fault (fn [fault]
-                (emit! @state (if (:error fault) :handler-failed :handler-behind) fault))
-        s     (Server. opts (dispatch/dispatcher fault) (atom {:status :offline}) (atom {}) (ReentrantLock. true))]
-    (deliver state s)
-    s))
-
-(defn status "Where the handle stands." [^Server s] (:status @(.-state s)))
-(defn process "The process that this handle has booted, or nil." ^ServerProcess [^Server s] (:process @(.-state s)))
-(defn session "The login, or nil." [^Server s] (:session @(.-state s)))
-(defn owner? "Whether this handle has booted the server." [^Server s] (some? (process s)))
-(defn effective-options "The options in force, complete." [^Server s] (or (:options @(.-state s)) (options/check (.-options s))))
-
-(defn- command-line [^Server s]
-  (let [opts (effective-options s)]
-    (str/join " " (options/command-line opts
-                                        (try (executable/find-executable (:executable opts))
-                                             (catch clojure.lang.ExceptionInfo _ (or (:executable opts) "scsynth")))))))
-
-(defn describe
-  "One line: status, and the command line of a server of ours, or the address of
-  another's."
-  [^Server s]
-  (let [{:keys [status session process options]} @(.-state s)
-        shown (str/upper-case (name status))]
-    (cond
-      process (str "#<Server " shown " [" (str/join " " (.command ^ServerProcess process)) "]>")
-      session (str "#<Server " shown " [" (name (:engine session)) " at " (:ip-address options) ":" (:port options)
-                   " (" (name (:protocol options)) "), client " (:client-id session) " of " (:maximum-logins session) "]>")
-      :else   (str "#<Server " shown " [" (command-line s) "]>"))))
-
-(extend-type Server
-  protocols/Datafiable
-  (datafy [^Server s]
-    (let [{:keys [status session process lost]} @(.-state s)]
-      (cond-> {:status status, :options (effective-options s), :owner? (owner? s)}
-        process (assoc :pid (.pid ^ServerProcess process) :command (vec (.command ^ServerProcess process)))
-        session (merge (select-keys session [:engine :version :client-id :maximum-logins]))
-        session (assoc :link (str (:link session)))
-        lost    (assoc :lost lost)))))
-
-(defn- offline [^Server s]
-  (let [{:keys [status lost]} @(.-state s)]
-    (error/error :server-offline
-                 (if lost
-                   (str "The server was lost: " lost ". (sc/boot! s) boots it again.")
-                   (str "The server is " (name status) ". (sc/boot! s) boots it, (sc/connect! s) logs in where one runs."))
-                 {:status status, :lost lost})))
-
-(defn live
-  "The session of a handle that is online.
-
-  Throws `:espalier.error/server-offline`."
-  [^Server s]
-  (let [{:keys [status session]} @(.-state s)]
-    (if (= :online status) session (throw (offline s)))))
-
-(defn send! [s message]
-  (link/send! (:link (live s)) message))
-
-(defn request! [s message reply timeout-ms]
-  (session/request! (live s) message reply (or timeout-ms (:timeout-ms (effective-options s)))))
-
-(defn sync! [s timeout-ms]
-  (session/sync! (live s) (or timeout-ms (:timeout-ms (effective-options s)))))
-
-(defn on-osc! [^Server s pattern f once?]
-  (dispatch/handle! (.-dispatcher s) pattern f once?))
-
-;; ---- one change of state at a time
-
-(defn- locked
-  "Calls `f` while no other change of state is under way.
-
-  Throws `:espalier.error/busy` where one takes longer than any should."
-  [^Server s f]
-  (let [^ReentrantLock lock (.-lock s)
-        patience            60]
-    (when-not (.tryLock lock patience TimeUnit/SECONDS)
-      (throw (error/error :busy (str "The server has been " (name (status s)) " for " patience " s on another thread.") {:status (status s)})))
-    (try (f) (finally (.unlock lock)))))
-
-(defn- become! [^Server s status & [more]]
-  (swap! (.-state s) (fn [old] (merge old more {:status status}))))
-
-(defn- leave!
-  "Back to a handle without a server; `status` is :offline or :lost."
-  [^Server s status & [more]]
-  (reset! (.-state s) (merge {:status status} more)))
-
-(defn- refuse-online [^Server s verb]
-  (when (#{:online :booting :quitting} (status s))
-    (throw (error/error :server-online
-                        (str "The server is " (name (status s)) " already; it cannot " verb " again. (sc/reboot! s) boots it anew,"
-                             " (sc/quit! s) or (sc/disconnect! s) ends it first.")
-                        {:status (status s)}))))
 
 ;; ---- a server that goes away
 
@@ -254,13 +97,20 @@
 
 ;; ---- boot and connect
 
+(defn- refuse-online [^Server s verb]
+  (when (#{:online :booting :quitting} (status s))
+    (throw (error/error :server-online
+                        (str "The server is " (name (status s)) " already; it cannot " verb " again. (sc/reboot! s) boots it anew,"
+                             " (sc/quit! s) or (sc/disconnect! s) ends it first.")
+                        {:status (status s)}))))
+
 (defn- cannot-boot [reason message data & [cause]]
   (error/error :server-cannot-boot message (assoc data :reason reason) cause))
 
 (defn- boot-failure
   "Why a process that ended, or never was ready, could not boot."
   [^ServerProcess process ended? timeout-ms]
-  (let [lines (mapv #(.text ^espalier.kernel.ServerProcess$Line %) (.output process))
+  (let [lines (mapv #(.text ^ServerProcess$Line %) (.output process))
         words (.reason process)
         data  {:command (vec (.command process)), :output lines}]
     (cond
@@ -341,7 +191,9 @@
   (become! s :online {:watch (start-watch! s session opts)})
   (emit! s :connected))
 
-(defn boot! [^Server s boot-options]
+(defn boot!
+  "See `espalier.core/boot!`."
+  [^Server s boot-options]
   (locked s
     (fn []
       (refuse-online s "boot")
@@ -373,7 +225,9 @@
               (emit! s :boot-failed {:error e})
               (throw e))))))))
 
-(defn connect! [^Server s connect-options]
+(defn connect!
+  "See `espalier.core/connect!`."
+  [^Server s connect-options]
   (locked s
     (fn []
       (refuse-online s "connect")
@@ -392,7 +246,9 @@
   (session/abandon! session (offline s))
   (leave! s :offline))
 
-(defn disconnect! [^Server s]
+(defn disconnect!
+  "See `espalier.core/disconnect!`."
+  [^Server s]
   (locked s
     (fn []
       (let [{:keys [status session options] :as state} @(.-state s)]
@@ -419,7 +275,9 @@
   (try (session/request! session ["/quit"] ["/done" "/quit"] (:timeout-ms options))
        (catch clojure.lang.ExceptionInfo _)))
 
-(defn quit! [^Server s force?]
+(defn quit!
+  "See `espalier.core/quit!`."
+  [^Server s force?]
   (locked s
     (fn []
       (let [{:keys [status session process jack] :as state} @(.-state s)]
@@ -440,14 +298,18 @@
           (leave! s :offline))
         s))))
 
-(defn reboot! [^Server s]
+(defn reboot!
+  "See `espalier.core/reboot!`."
+  [^Server s]
   (locked s
     (fn []
       (let [opts (:options @(.-state s))]
         (quit! s false)
         (boot! s (or opts {}))))))
 
-(defn reset-server! [^Server s]
+(defn reset-server!
+  "See `espalier.core/reset-server!`."
+  [^Server s]
   (locked s
     (fn []
       (session/clear! (live s) (effective-options s))
@@ -458,3 +320,8 @@
   [^Server s]
   (if (owner? s) (quit! s false) (disconnect! s))
   nil)
+
+(defn server
+  "See `espalier.core/server`."
+  [opts]
+  (handle/handle opts close!))

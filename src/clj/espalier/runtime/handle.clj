@@ -1,0 +1,178 @@
+(ns espalier.runtime.handle
+  "The handle of a server: what the user holds. One atom says where it stands, one
+  lock lets one change of that happen at a time, listeners hear of each.
+  `espalier.runtime.server` does the changing."
+  (:require [clojure.core.protocols :as protocols]
+            [clojure.pprint :as pprint]
+            [clojure.string :as str]
+            [espalier.model.error :as error]
+            [espalier.model.options :as options]
+            [espalier.runtime.clock :as clock]
+            [espalier.runtime.dispatch :as dispatch]
+            [espalier.runtime.executable :as executable]
+            [espalier.runtime.link :as link]
+            [espalier.runtime.session :as session]
+            [espalier.runtime.worker :as worker])
+  (:import [espalier.kernel ServerProcess]
+           [java.io Closeable Writer]
+           [java.util.concurrent TimeUnit]
+           [java.util.concurrent.locks ReentrantLock]))
+
+(set! *warn-on-reflection* true)
+
+(declare describe)
+
+(deftype Server
+  [options                   ; as given to `server`; a boot's own are merged over them
+   dispatcher
+   state                     ; atom: :status, and while it lives :options :process :jack :session :watch
+   listeners                 ; atom: id -> {:events, a set or nil for all; :worker}
+   ^ReentrantLock lock
+   close-with]               ; called with the handle to close it
+  Closeable
+  (close [this] (close-with this) nil)
+  Object
+  (toString [this] (describe this)))
+
+(defmethod print-method Server [s ^Writer w] (.write w (str s)))
+(defmethod pprint/simple-dispatch Server [s] (pr s))
+
+;; ---- lifecycle events
+
+(defn emit!
+  "Tells the listeners of an event; `data` is merged into it."
+  [^Server s event & [data]]
+  (let [event (merge {:event event, :status (:status @(.-state s)), :at (clock/now), :server s} data)]
+    (doseq [{:keys [events] w :worker} (vals @(.-listeners s))]
+      (when (or (nil? events) (events (:event event)))
+        (worker/offer! w event)))))
+
+(defn on-lifecycle!
+  "Calls `f` with each lifecycle event whose name is in `events` (nil: all).
+  Returns an id for `off!`."
+  [^Server s events f]
+  (let [id     (Object.)
+        ;; A listener that throws when it is told of a fault would be told again for ever.
+        listen (fn [event]
+                 (try (f event)
+                      (catch Throwable e
+                        (when (not= :handler-failed (:event event))
+                          (emit! s :handler-failed {:error e})))))]
+    (swap! (.-listeners s) assoc id
+           {:events (some-> events set), :worker (worker/worker listen (fn [_]))})
+    id))
+
+(defn off!
+  "Removes a handler or listener; returns whether it was there."
+  [^Server s id]
+  (let [[old _] (swap-vals! (.-listeners s) dissoc id)]
+    (some-> (get-in old [id :worker]) worker/stop!)
+    (or (contains? old id) (dispatch/unhandle! (.-dispatcher s) id))))
+
+;; ---- the handle
+
+(defn handle
+  "An offline handle with options of its own, which are checked here already."
+  [opts close-with]
+  (options/check opts)
+  (let [state (promise)
+        fault (fn [fault]
+                (emit! @state (if (:error fault) :handler-failed :handler-behind) fault))
+        s     (Server. opts (dispatch/dispatcher fault) (atom {:status :offline}) (atom {}) (ReentrantLock. true) close-with)]
+    (deliver state s)
+    s))
+
+(defn status "Where the handle stands." [^Server s] (:status @(.-state s)))
+(defn process "The process that this handle has booted, or nil." ^ServerProcess [^Server s] (:process @(.-state s)))
+(defn session "The login, or nil." [^Server s] (:session @(.-state s)))
+(defn owner? "Whether this handle has booted the server." [^Server s] (some? (process s)))
+(defn effective-options "The options in force, complete." [^Server s] (or (:options @(.-state s)) (options/check (.-options s))))
+
+(defn- command-line [^Server s]
+  (let [opts (effective-options s)]
+    (str/join " " (options/command-line opts
+                                        (try (executable/find-executable (:executable opts))
+                                             (catch clojure.lang.ExceptionInfo _ (or (:executable opts) "scsynth")))))))
+
+(defn describe
+  "One line: status, and the command line of a server of ours, or the address of
+  another's."
+  [^Server s]
+  (let [{:keys [status session process options]} @(.-state s)
+        shown (str/upper-case (name status))]
+    (cond
+      process (str "#<Server " shown " [" (str/join " " (.command ^ServerProcess process)) "]>")
+      session (str "#<Server " shown " [" (name (:engine session)) " at " (:ip-address options) ":" (:port options)
+                   " (" (name (:protocol options)) "), client " (:client-id session) " of " (:maximum-logins session) "]>")
+      :else   (str "#<Server " shown " [" (command-line s) "]>"))))
+
+(extend-type Server
+  protocols/Datafiable
+  (datafy [^Server s]
+    (let [{:keys [status session process lost]} @(.-state s)]
+      (cond-> {:status status, :options (effective-options s), :owner? (owner? s)}
+        process (assoc :pid (.pid ^ServerProcess process) :command (vec (.command ^ServerProcess process)))
+        session (merge (select-keys session [:engine :version :client-id :maximum-logins]))
+        session (assoc :link (str (:link session)))
+        lost    (assoc :lost lost)))))
+
+(defn offline
+  "The error of a call that needs a server."
+  [^Server s]
+  (let [{:keys [status lost]} @(.-state s)]
+    (error/error :server-offline
+                 (if lost
+                   (str "The server was lost: " lost ". (sc/boot! s) boots it again.")
+                   (str "The server is " (name status) ". (sc/boot! s) boots it, (sc/connect! s) logs in where one runs."))
+                 {:status status, :lost lost})))
+
+(defn live
+  "The session of a handle that is online.
+
+  Throws `:espalier.error/server-offline`."
+  [^Server s]
+  (let [{:keys [status session]} @(.-state s)]
+    (if (= :online status) session (throw (offline s)))))
+
+(defn send!
+  "See `espalier.core/send!`; returns nil."
+  [s message]
+  (link/send! (:link (live s)) message))
+
+(defn request!
+  "See `espalier.core/request!`; a `timeout-ms` of nil is the handle's."
+  [s message reply timeout-ms]
+  (session/request! (live s) message reply (or timeout-ms (:timeout-ms (effective-options s)))))
+
+(defn sync!
+  "See `espalier.core/sync!`; a `timeout-ms` of nil is the handle's."
+  [s timeout-ms]
+  (session/sync! (live s) (or timeout-ms (:timeout-ms (effective-options s)))))
+
+(defn on-osc!
+  "See `espalier.core/on-osc!`."
+  [^Server s pattern f once?]
+  (dispatch/handle! (.-dispatcher s) pattern f once?))
+
+;; ---- one change of state at a time
+
+(defn locked
+  "Calls `f` while no other change of state is under way.
+
+  Throws `:espalier.error/busy` where one takes longer than any should."
+  [^Server s f]
+  (let [^ReentrantLock lock (.-lock s)
+        patience            60]
+    (when-not (.tryLock lock patience TimeUnit/SECONDS)
+      (throw (error/error :busy (str "The server has been " (name (status s)) " for " patience " s on another thread.") {:status (status s)})))
+    (try (f) (finally (.unlock lock)))))
+
+(defn become!
+  "Changes the status, and whatever else is in `more`."
+  [^Server s status & [more]]
+  (swap! (.-state s) (fn [old] (merge old more {:status status}))))
+
+(defn leave!
+  "Back to a handle without a server; `status` is :offline or :lost."
+  [^Server s status & [more]]
+  (reset! (.-state s) (merge {:status status} more)))

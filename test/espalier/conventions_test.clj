@@ -1,0 +1,81 @@
+(ns espalier.conventions-test
+  "What holds for all of the source: which namespace may require which, that
+  everything public is explained, and that loading starts nothing."
+  (:require [clojure.java.io :as io]
+            [clojure.java.shell :as shell]
+            [clojure.string :as str]
+            [clojure.test :refer [deftest is testing]])
+  (:import [java.io File PushbackReader]))
+
+(set! *warn-on-reflection* true)
+
+(def ^:private sources
+  (filter #(str/ends-with? (.getName ^File %) ".clj") (file-seq (io/file "src/clj"))))
+
+(defn- ns-form [^File file]
+  (with-open [in (PushbackReader. (io/reader file))]
+    (read in)))
+
+(defn- clauses [form k]
+  (mapcat rest (filter #(and (seq? %) (= k (first %))) form)))
+
+(defn- requires [form]
+  (map #(if (sequential? %) (first %) %) (clauses form :require)))
+
+(defn- band [ns-name]
+  (condp re-find (str ns-name)
+    #"^espalier\.model\."   :model
+    #"^espalier\.runtime\." :runtime
+    #"^espalier\."          :face
+    :other))
+
+(def ^:private namespaces (map (comp second ns-form) sources))
+
+(deftest each-band-requires-only-what-is-below
+  (doseq [file sources
+          :let [form (ns-form file), n (second form)]]
+    (testing n
+      (doseq [required (requires form)]
+        (is (contains? (case (band n)
+                         :model   #{:model :other}
+                         :runtime #{:model :runtime :other}
+                         :face    #{:model :runtime :face :other})
+                       (band required))
+            (str n " requires " required)))
+      (when (= :model (band n))
+        (is (not-any? #(str/starts-with? (str %) "espalier.kernel") (map #(if (sequential? %) (first %) %) (clauses form :import)))
+            "a model knows no kernel")
+        (is (not (re-find #"\((atom|agent|future|promise|delay|Thread\.|volatile!|System/(nanoTime|currentTimeMillis))[\s)]" (slurp file)))
+            "a model has no state, thread or clock")))))
+
+(deftest everything-public-is-explained
+  (doseq [n namespaces]
+    (require n)
+    (is (not (str/blank? (:doc (meta (find-ns n))))) (str n " says nothing of itself"))
+    (doseq [[v-name v] (ns-publics n)
+            :when (not (or (re-find #"^(->|map->)" (str v-name)) (:protocol (meta v))))]
+      (is (not (str/blank? (:doc (meta v)))) (str v " has no docstring")))))
+
+(deftest no-public-name-hides-one-of-clojure
+  (doseq [n namespaces, v-name (keys (ns-publics n))]
+    (is (not (contains? (ns-publics 'clojure.core) v-name)) (str n "/" v-name))))
+
+(defn- fresh-jvm
+  "What a JVM of its own prints for an expression, on both streams."
+  [expression]
+  (let [{:keys [out err]} (shell/sh (str (io/file (System/getProperty "java.home") "bin" "java"))
+                                    "-cp" (System/getProperty "java.class.path") "clojure.main" "-e" expression)]
+    (str out err)))
+
+(deftest loading-is-quiet-and-starts-nothing
+  (let [said (fresh-jvm (str "(require 'clojure.set)"
+                             (pr-str `(let [~'threads (fn [] (set (map (fn [~'t] (.getName ~(with-meta 't {:tag 'Thread}))) (keys (Thread/getAllStackTraces)))))
+                                            ~'before  (~'threads)]
+                                        (require ~@(map (fn [n] `'~n) (sort namespaces)))
+                                        (prn (clojure.set/difference (~'threads) ~'before))))))]
+    (is (= "#{}" (str/trim said)) "no thread, no reflection warning, no line of any library")))
+
+(deftest every-file-warns-of-reflection
+  (doseq [^File file sources
+          :when (re-find #"\(\.\w|:import" (slurp file))]
+    (is (str/includes? (slurp file) "(set! *warn-on-reflection* true)") (str file))))

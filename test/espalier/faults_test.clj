@@ -1,0 +1,190 @@
+(ns espalier.faults-test
+  "What goes wrong has a name, comes within a deadline, leaves the handle usable
+  and nothing behind."
+  (:require [clojure.java.io :as io]
+            [clojure.string :as str]
+            [clojure.test :refer [deftest is testing use-fixtures]]
+            [espalier.core :as sc]
+            [espalier.servers :as servers :refer [error-of events thrown]])
+  (:import [espalier.kernel ServerProcess]
+           [java.io File]
+           [java.net DatagramSocket InetAddress ServerSocket]
+           [java.nio.file Files]
+           [java.nio.file.attribute FileAttribute]))
+
+(set! *warn-on-reflection* true)
+
+(use-fixtures :each servers/leaves-nothing)
+
+(def ^:private loopback (InetAddress/getLoopbackAddress))
+
+(defn- temporary-directory ^File []
+  (doto (.toFile (Files/createTempDirectory "espalier" (make-array FileAttribute 0))) .deleteOnExit))
+
+(defn- script
+  "An executable file with this text; its name tells the engine."
+  [file-name & lines]
+  (let [file (io/file (temporary-directory) file-name)]
+    (spit file (str/join "\n" (cons "#!/bin/sh" lines)))
+    (.setExecutable file true)
+    (str file)))
+
+(defn- boots-afterwards
+  "The handle still works: it boots, plays and quits."
+  [s opts]
+  (is (#{:offline :lost} (sc/boot-status s)))
+  (sc/boot! s opts)
+  (is (= 2 (:group-count (sc/status s))))
+  (sc/quit! s))
+
+(deftest a-taken-port
+  (servers/each-kind servers/kinds {}
+    (fn [first-server]
+      (let [{:keys [port protocol]} (servers/address first-server)
+            s    (sc/server (dissoc (servers/options (:options (clojure.core.protocols/datafy first-server))) :port))
+            seen (events s)
+            e    (thrown #(sc/boot! s {:port port}))]
+        (is (= [:espalier.error/server-cannot-boot :port-taken] ((juxt :espalier/error :reason) (ex-data e))))
+        (is (= (servers/pid first-server) (:pid (:held-by (ex-data e)))) "it says who holds it")
+        (is (str/includes? (ex-message e) "address in use"))
+        (is (str/includes? (ex-message e) "(sc/boot! s {:port (sc/find-free-port)})"))
+        (is (= [:booting :boot-failed] (seen :boot-failed)))
+        (is (= 2 (:group-count (sc/status first-server))) "the first server is untouched")
+        (is (.exists (io/file (str "/dev/shm/SuperColliderServer_" port))) "its shared memory too")
+        (boots-afterwards s {:port (sc/find-free-port)}))))
+  (testing "held by something that is no server"
+    (with-open [udp (DatagramSocket. 0 loopback), tcp (ServerSocket. 0 1 loopback)]
+      (doseq [opts [{:port (.getLocalPort udp)} {:port (.getLocalPort tcp), :protocol :tcp}]]
+        (is (= :port-taken (:reason (ex-data (thrown #(sc/boot! (sc/server opts)))))))))))
+
+(deftest an-address-that-is-not-here
+  (is (= [:espalier.error/server-cannot-boot :bad-address]
+         ((juxt :espalier/error :reason) (ex-data (thrown #(sc/boot! (sc/server (servers/options {:ip-address "192.0.2.1"})))))))))
+
+(deftest no-such-binary
+  (let [s (sc/server)]
+    (is (= :no-executable (error-of #(sc/boot! s {:executable "/nowhere/scsynth"}))))
+    (is (= :no-executable (error-of #(sc/boot! s {:executable "scsynth-of-tomorrow"}))))
+    (is (= :not-executable (error-of #(sc/boot! s {:executable (str (doto (File/createTempFile "scsynth" "") .deleteOnExit))}))))
+    (testing "a file that cannot be run"
+      (let [e (thrown #(sc/boot! s (servers/options {:executable (script "scsynth" "\u0000\u0001nonsense")})))]
+        (is (= [:espalier.error/server-cannot-boot :process-ended] ((juxt :espalier/error :reason) (ex-data e))))))
+    (boots-afterwards s (servers/options {}))))
+
+(deftest bad-options
+  (let [s (sc/server)]
+    (is (= :unknown-option (error-of #(sc/boot! s {:bufer-count 10})) (error-of #(sc/server {:bufer-count 10}))))
+    (is (str/includes? (ex-message (thrown #(sc/boot! s {:bufer-count 10}))) ":buffer-count"))
+    (is (= :invalid-option (error-of #(sc/boot! s {:buffer-count "many"})) (error-of #(sc/boot! s {:port 70000}))))
+    (is (= :option-of-other-engine (error-of #(sc/boot! s {:threads 2}))))
+    (is (= :offline (sc/boot-status s)))))
+
+(deftest no-audio
+  (doseq [{:keys [executable]} servers/udp-kinds]
+    (testing executable
+      (let [s (sc/server {:executable executable, :port (sc/find-free-port)})
+            e (thrown #(sc/boot! s {:output-device "no-such-jack:us", :input-device "no-such-jack:us"}))]
+        (is (= [:espalier.error/server-cannot-boot :no-audio] ((juxt :espalier/error :reason) (ex-data e))))
+        (is (str/includes? (ex-message e) "(sc/boot! s {:audio :dummy})"))
+        (boots-afterwards s {:audio :dummy})))))
+
+(deftest dies-while-booting
+  (let [plugins (temporary-directory)]
+    (spit (io/file plugins "broken.so") "no plugin")
+    (testing "scsynth takes a broken plugin so ill that it dies"
+      (let [s    (sc/server (servers/options {:executable "scsynth"}))
+            seen (events s)
+            e    (thrown #(sc/boot! s {:ugen-plugins-path (str plugins)}))]
+        (is (= [:espalier.error/server-cannot-boot :process-ended] ((juxt :espalier/error :reason) (ex-data e))))
+        (is (str/includes? (ex-message e) "exit 139 (SIGSEGV)"))
+        (is (= [:booting :process-quit :boot-failed] (seen :boot-failed)))
+        (boots-afterwards s {}))))
+  (testing "killed by another"
+    (doseq [{:keys [executable]} servers/udp-kinds]
+      (let [s (sc/server (servers/options {:executable executable}))]
+        (sc/on-lifecycle! s [:process-booted] (fn [{:keys [pid]}] (servers/signal! "KILL" pid)))
+        (is (contains? #{:server-cannot-boot :nobody-listens :none} (error-of #(sc/boot! s))) "before or after it was online")
+        (is (servers/eventually #(#{:offline :lost} (sc/boot-status s))))))))
+
+(deftest never-says-that-it-is-ready
+  (doseq [{:keys [executable]} servers/udp-kinds]
+    (testing executable
+      (let [mute (script executable (str "exec " (sc/find-scsynth executable) " \"$@\" >/dev/null 2>&1"))
+            s    (sc/server (servers/options {:executable mute}))
+            e    (thrown #(sc/boot! s {:boot-timeout-ms 700}))]
+        (is (= [:espalier.error/server-cannot-boot :never-ready] ((juxt :espalier/error :reason) (ex-data e))))
+        (boots-afterwards s {:executable executable})))))
+
+(deftest dies-while-online
+  (servers/each-kind servers/kinds {}
+    (fn [s]
+      (let [seen (events s)
+            port (:port (servers/address s))]
+        (servers/signal! "KILL" (servers/pid s))
+        (is (= [:process-died :disconnected :lost] (seen :lost)))
+        (is (= :lost (sc/boot-status s)))
+        (is (str/starts-with? (pr-str s) "#<Server LOST ["))
+        (let [e (thrown #(sc/status s))]
+          (is (= :espalier.error/server-offline (:espalier/error (ex-data e))))
+          (is (str/includes? (ex-message e) "exit 137 (SIGKILL)"))
+          (is (str/includes? (ex-message e) "(sc/boot! s)")))
+        (is (not (.exists (io/file (str "/dev/shm/SuperColliderServer_" port)))) "its shared memory is gone")
+        (boots-afterwards s {})
+        (is (= :offline (sc/boot-status s)))))))
+
+(deftest a-wait-ends-when-the-server-dies
+  (servers/each-kind servers/udp-kinds {:timeout-ms 60000}
+    (fn [s]
+      (servers/signal! "STOP" (servers/pid s))
+      (let [waits (doall (repeatedly 3 #(future (error-of (fn [] (sc/sync! s))))))]
+        (servers/signal! "KILL" (servers/pid s))
+        (is (= [:server-offline] (distinct (map #(deref % 10000 :still-waiting) waits))))))))
+
+(deftest says-nothing-any-more
+  (servers/each-kind servers/kinds {:watch-interval-ms 100, :watch-patience-ms 600}
+    (fn [s]
+      (let [seen (events s)]
+        (servers/signal! "STOP" (servers/pid s))
+        (is (= [:server-silent :process-quit :disconnected :lost] (seen :lost)))
+        (is (= :lost (sc/boot-status s)))
+        (is (empty? (servers/our-processes)) "a stopped process is ended too")
+        (boots-afterwards s {})))))
+
+(deftest a-pause-shorter-than-the-patience-is-forgiven
+  (servers/each-kind servers/udp-kinds {:watch-interval-ms 50, :watch-patience-ms 10000}
+    (fn [s]
+      (servers/signal! "STOP" (servers/pid s))
+      (is (= :no-answer (error-of #(sc/sync! s {:timeout-ms 300}))))
+      (servers/signal! "CONT" (servers/pid s))
+      (is (= :online (sc/boot-status (sc/sync! s)))))))
+
+(deftest jack-goes-away
+  (servers/each-kind servers/kinds {}
+    (fn [s]
+      (let [seen (events s)
+            jack ^ServerProcess (:process (:jack @(.-state ^espalier.runtime.handle.Server s)))]
+        (servers/signal! "KILL" (.pid jack))
+        (is (contains? #{[:process-died :disconnected :lost]
+                         [:connection-closed :process-quit :disconnected :lost]}
+                       (seen :lost)))
+        (is (= :lost (sc/boot-status s)))
+        (boots-afterwards s {})))))
+
+(deftest a-quit-that-nobody-hears
+  (servers/each-kind servers/kinds {}
+    (fn [s]
+      (let [seen (events s)]
+        (servers/signal! "STOP" (servers/pid s))
+        (sc/quit! s)
+        (is (= [:quitting :process-quit :disconnected :quit] (seen :quit)))
+        (is (empty? (servers/our-processes)))))))
+
+(deftest bad-packets-are-reported-and-harm-nobody
+  (with-open [liar (DatagramSocket. 0 loopback)]
+    (let [s    (sc/server {:port (.getLocalPort liar), :timeout-ms 300})
+          seen (events s)]
+      (future (let [packet (java.net.DatagramPacket. (byte-array 1000) 1000)]
+                (.receive liar packet)
+                (.send liar (doto packet (.setData (.getBytes "what is this?"))))))
+      (is (= :no-answer (error-of #(sc/connect! s))))
+      (is (= [:connecting :malformed-packet] (seen :malformed-packet))))))
