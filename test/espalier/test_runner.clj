@@ -3,9 +3,9 @@
   (:require [clojure.edn :as edn]
             [clojure.java.io :as io]
             [clojure.pprint :refer [pprint]]
-            [clojure.stacktrace :as stacktrace]
             [clojure.string :as str]
-            [clojure.test :as t]))
+            [clojure.test :as t]
+            [clojure.test.check.clojure-test :as check]))
 
 (set! *warn-on-reflection* true)
 
@@ -111,7 +111,8 @@
 (defn- run
   "Runs the plan; returns the counters of clojure.test."
   [plan]
-  (binding [t/*report-counters* (ref t/*initial-report-counters*)]
+  (binding [t/*report-counters*        (ref t/*initial-report-counters*)
+            check/*report-completion* false]
     (doseq [[ns-name pick] plan
             :let [start (System/nanoTime)]]
       (run-ns ns-name pick)

@@ -14,7 +14,6 @@
   Requiring this starts nothing."
   (:require [espalier.model.message :as message]
             [espalier.model.options :as options]
-            [espalier.model.options-page :as options-page]
             [espalier.model.tree :as tree]
             [espalier.runtime.executable :as executable]
             [espalier.runtime.handle :as handle]
@@ -38,7 +37,7 @@
 (defn doc-options
   "Prints every option: name, flag, default, range, engine, meaning. Returns nil."
   []
-  (println (options-page/text)))
+  (println ((requiring-resolve 'espalier.model.options-page/text))))
 
 (defn find-scsynth
   "The path of the server's executable.

@@ -72,6 +72,7 @@
   (try
     (link/message (.get ^CompletableFuture (.-answer w) timeout-ms TimeUnit/MILLISECONDS))
     (catch TimeoutException _
+      (forget! d w)
       (throw (error/error :no-answer
                           (str "No answer to " (.-command w) " within " timeout-ms " ms. The server is busy, stopped or gone; "
                                "(sc/boot! s {:timeout-ms " (* 2 timeout-ms) "}) waits longer.")
@@ -80,12 +81,15 @@
       ;; Wrapped anew, so that its stack trace shows the call that waited.
       (let [cause (ex-cause e)]
         (throw (ex-info (ex-message cause) (or (ex-data cause) {}) cause))))
-    (finally (forget! d w))))
+    (catch InterruptedException e
+      (forget! d w)
+      (throw e))))
 
 (defn fail-all!
   "Ends every wait with the exception `e`."
   [^Dispatcher d e]
   (doseq [^Queue q (.values ^ConcurrentHashMap (.-by_reply d)), ^Waiter w q]
+    (forget! d w)
     (.completeExceptionally ^CompletableFuture (.-answer w) e)))
 
 (defn- begins-with?

@@ -3,7 +3,6 @@
   lock lets one change of that happen at a time, listeners hear of each.
   `espalier.runtime.server` does the changing."
   (:require [clojure.core.protocols :as protocols]
-            [clojure.pprint :as pprint]
             [clojure.string :as str]
             [espalier.model.error :as error]
             [espalier.model.options :as options]
@@ -35,7 +34,6 @@
   (toString [this] (describe this)))
 
 (defmethod print-method Server [s ^Writer w] (.write w (str s)))
-(defmethod pprint/simple-dispatch Server [s] (pr s))
 
 ;; ---- lifecycle events
 

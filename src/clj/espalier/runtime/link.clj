@@ -64,7 +64,12 @@
 (defn message
   "The vector of a message that arrived. Integers and floats keep their 32 bits."
   [^OscMessage m]
-  (into [(.address m)] (.arguments m)))
+  (let [arguments (.arguments m)
+        n         (.size arguments)]
+    (loop [i 0, v (transient [(.address m)])]
+      (if (= i n)
+        (persistent! v)
+        (recur (inc i) (conj! v (.get arguments i)))))))
 
 (defn messages
   "The messages within a packet, in order, still as kernel values."

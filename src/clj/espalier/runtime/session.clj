@@ -4,6 +4,7 @@
   (:require [espalier.model.engine :as engine]
             [espalier.model.error :as error]
             [espalier.model.message :as message]
+            [espalier.model.options :as options]
             [espalier.model.register :as register]
             [espalier.runtime.dispatch :as dispatch]
             [espalier.runtime.link :as link])
@@ -36,6 +37,22 @@
                (select-keys options [:protocol :ip-address :port])
                cause))
 
+(defn- ask!
+  "Sends a question and returns the waiter for its reply, which begins with
+  `reply`."
+  [{:keys [dispatcher link]} message reply]
+  (let [waiter (dispatch/expect! dispatcher reply (first message))]
+    (try (link/send! link message)
+         (catch Throwable e
+           (dispatch/forget! dispatcher waiter)
+           (throw e)))
+    waiter))
+
+(defn- answer
+  "Waits for a reply, or the `/fail`, as a vector."
+  [{:keys [dispatcher]} waiter timeout-ms]
+  (dispatch/await! dispatcher waiter timeout-ms))
+
 (defn request!
   "Sends `message` and waits for the reply that begins with `reply`; returns it as
   a vector.
@@ -43,26 +60,25 @@
   Throws `:espalier.error/command-failed` with the server's words on its `/fail`,
   `:espalier.error/no-answer` after `timeout-ms`, what `send!` throws, and what
   ended the session where it ends meanwhile."
-  [{:keys [dispatcher link]} message reply timeout-ms]
-  (let [command (first message)
-        waiter  (dispatch/expect! dispatcher reply command)
-        _       (try (link/send! link message)
-                     (catch Throwable e (dispatch/forget! dispatcher waiter) (throw e)))
-        answer  (dispatch/await! dispatcher waiter timeout-ms)]
-    (if (and (= "/fail" (first answer)) (not= "/fail" (first reply)))
-      (let [words (.trim (str (nth answer 2 "")))]
+  [session message reply timeout-ms]
+  (let [said (answer session (ask! session message reply) timeout-ms)]
+    (if (and (= "/fail" (first said)) (not= "/fail" (first reply)))
+      (let [words (.trim (str (nth said 2 "")))]
         (throw (error/error :command-failed
                             (str "The server refused " (pr-str message) ": " words)
-                            {:message message :words words :reply answer})))
-      answer)))
+                            {:message message :words words :reply said})))
+      said)))
+
+(defn- ask-sync! [{:keys [^AtomicInteger syncs] :as session}]
+  (let [id (.incrementAndGet syncs)]
+    (ask! session ["/sync" id] ["/synced" id])))
 
 (defn sync!
   "Returns when everything that was sent before has taken effect: the server has
   answered a `/sync`."
-  [{:keys [^AtomicInteger syncs] :as session} timeout-ms]
-  (let [id (.incrementAndGet syncs)]
-    (request! session ["/sync" id] ["/synced" id] timeout-ms)
-    nil))
+  [session timeout-ms]
+  (answer session (ask-sync! session) timeout-ms)
+  nil)
 
 ;; ---- who we are
 
@@ -76,16 +92,20 @@
                (ex-data e)
                e))
 
-(defn- ask-version
-  "Engine and version, or those of the options where the server does not know the
-  command."
-  [session {:keys [timeout-ms] :as options} fallback]
-  (try (message/version (request! session ["/version"] ["/version.reply"] timeout-ms))
-       (catch clojure.lang.ExceptionInfo e
-         (case (error/code e)
-           :espalier.error/command-failed {:engine fallback, :version nil}
-           :espalier.error/no-answer      (throw (no-answer options e))
-           (throw e)))))
+(defn- ask-version! [session]
+  (ask! session ["/version"] ["/version.reply"]))
+
+(defn- version
+  "Engine and version, or `fallback` as the engine where the server does not know
+  the command."
+  [session waiter {:keys [timeout-ms] :as options} fallback]
+  (try
+    (let [reply (answer session waiter timeout-ms)]
+      (if (= "/fail" (first reply))
+        {:engine fallback, :version nil}
+        (message/version reply)))
+    (catch clojure.lang.ExceptionInfo e
+      (throw (if (= :espalier.error/no-answer (error/code e)) (no-answer options e) e)))))
 
 (defn- too-many-clients [options words]
   (error/error :too-many-clients
@@ -99,29 +119,26 @@
                     "By TCP, scsynth tells only one client apart: disconnect the other, or connect by UDP.")
                (select-keys options [:protocol :ip-address :port])))
 
-(defn- notify! [session {:keys [timeout-ms]}]
-  (let [waiter (dispatch/expect! (:dispatcher session) ["/done" "/notify"] "/notify")]
-    (link/send! (:link session) ["/notify" 1])
-    (message/login (dispatch/await! (:dispatcher session) waiter timeout-ms))))
+(defn- ask-login! [session]
+  (ask! session ["/notify" 1] ["/done" "/notify"]))
 
-(defn- login!
-  "Logs in and returns `{:client-id …, :maximum-logins …}` as the server has it."
-  [session {:keys [protocol timeout-ms] :as options}]
-  (let [{:keys [already refused] :as answer} (notify! session options)]
+(defn- login
+  "`{:client-id …, :maximum-logins …}` as the server has it."
+  [session waiter {:keys [protocol timeout-ms] :as options}]
+  (let [{:keys [already refused] :as granted} (message/login (answer session waiter timeout-ms))]
     (cond
-      refused                          (throw (too-many-clients options refused))
-      (not already)                    answer
-      (= :tcp protocol)                (throw (already-registered options))
+      refused           (throw (too-many-clients options refused))
+      (not already)     granted
+      (= :tcp protocol) (throw (already-registered options))
       ;; A dead client had our port: what it left is ended, then we are new.
       :else (do (request! session ["/notify" 0] ["/done" "/notify"] timeout-ms)
-                (notify! session options)))))
+                (message/login (answer session (ask-login! session) timeout-ms))))))
 
 (defn- query-register! [{:keys [dispatcher] :as session} {:keys [timeout-ms]}]
-  (let [waiter (dispatch/expect! dispatcher ["/g_queryTree.reply" 0 register/group-id] "/g_queryTree")]
-    (link/send! (:link session) ["/g_queryTree" register/group-id 0])
+  (let [waiter (ask! session ["/g_queryTree" register/group-id 0] ["/g_queryTree.reply" 0 register/group-id])]
     (sync! session timeout-ms)
     (if (dispatch/answered? waiter)
-      (register/parse (dispatch/await! dispatcher waiter timeout-ms))
+      (register/parse (answer session waiter timeout-ms))
       (dispatch/forget! dispatcher waiter))))
 
 (defn- claim!
@@ -187,22 +204,21 @@
   there."
   [{:keys [dispatcher link client-id] :as session} timeout-ms]
   (let [id     (default-group-id client-id)
-        waiter (dispatch/expect! dispatcher ["/n_info" id] "/n_query")]
-    (link/send! link ["/n_query" id])
+        waiter (ask! session ["/n_query" id] ["/n_info" id])]
     (sync! session timeout-ms)
     (let [there? (and (dispatch/answered? waiter)
-                      (= "/n_info" (first (dispatch/await! dispatcher waiter timeout-ms))))]
+                      (= "/n_info" (first (answer session waiter timeout-ms))))]
       (dispatch/forget! dispatcher waiter)
       (when-not there?
         (link/send! link ["/g_new" id 1 0])
         (sync! session timeout-ms)))))
 
-(defn make-default-groups!
-  "Makes the default groups of all clients below the root, in one bundle after
-  `before`."
-  [{:keys [link maximum-logins]} before]
+(defn- make-default-groups!
+  "Makes the default groups of `n` clients below the root, in one bundle after the
+  messages `before`."
+  [{:keys [link]} n before]
   (link/send! link {:packets (conj (vec before)
-                                   (into ["/g_new"] (mapcat (fn [c] [(default-group-id c) 1 0])) (range maximum-logins)))}))
+                                   (into ["/g_new"] (mapcat (fn [c] [(default-group-id c) 1 0])) (range n)))}))
 
 ;; ---- coming and going
 
@@ -230,17 +246,26 @@
                   (catch IOException e (throw (nobody-listens options e))))
         session {:dispatcher dispatcher, :link link, :heard heard, :syncs (AtomicInteger.), :owner? owner?}]
     (try
-      (let [program (ask-version session options engine)
-            _       (.limitPackets ^Link link (get (engine/trait (:engine program) :max-packet-bytes) protocol))
-            login   (login! session options)
-            session (merge session program
-                           (if (engine/trait (:engine program) :counts-logins?)
-                             login
-                             (register! session options owner? (:client-id login))))
+      ;; All is asked at once, for each answer takes one period of the audio or two.
+      (let [asked-version (ask-version! session)
+            asked-login   (ask-login! session)
+            expected      (:maximum-logins (options/effective options))
+            asked-groups  (when owner?
+                            (make-default-groups! session expected [])
+                            (ask-sync! session))
+            program       (version session asked-version options engine)
+            _             (.limitPackets ^Link link (get (engine/trait (:engine program) :max-packet-bytes) protocol))
+            granted       (login session asked-login options)
+            session       (merge session program
+                                 (if (engine/trait (:engine program) :counts-logins?)
+                                   granted
+                                   (register! session options owner? (:client-id granted))))
             {:keys [client-id maximum-logins]} session]
         (if owner?
-          (do (make-default-groups! session [])
-              (sync! session timeout-ms))
+          (do (answer session asked-groups timeout-ms)
+              (when (> maximum-logins expected)
+                (make-default-groups! session maximum-logins [])
+                (sync! session timeout-ms)))
           (ensure-default-group! session timeout-ms))
         (assoc session :ids (allocators options client-id maximum-logins)))
       (catch Throwable e
@@ -286,7 +311,7 @@
   [{:keys [link owner? client-id maximum-logins claim] :as session} options]
   (if owner?
     (let [known (when claim (query-register! session options))]
-      (make-default-groups! session (concat [["/clearSched"] ["/g_freeAll" 0]]
+      (make-default-groups! session maximum-logins (concat [["/clearSched"] ["/g_freeAll" 0]]
                                             (when known (register/rows maximum-logins (:claims known))))))
     (link/send! link ["/g_freeAll" (default-group-id client-id)]))
   (sync! session (:timeout-ms options)))

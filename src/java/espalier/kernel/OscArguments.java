@@ -40,9 +40,17 @@ final class OscArguments {
 
   /** Writes a string with its NUL and padding. */
   static void putString(ByteBuffer out, String value) {
+    if (value.indexOf('\0') >= 0) {
+      throw new IllegalArgumentException("A string with a NUL in it: \"" + value.replace("\0", "\\0") + "\"");
+    }
     byte[] utf8 = value.getBytes(StandardCharsets.UTF_8);
     out.put(utf8);
-    for (int pad = 4 - utf8.length % 4; pad > 0; pad--) {
+    pad(out, utf8.length);
+  }
+
+  /** Ends a string of {@code length} bytes: one to four NULs. */
+  static void pad(ByteBuffer out, int length) {
+    for (int n = 4 - length % 4; n > 0; n--) {
       out.put((byte) 0);
     }
   }
@@ -146,10 +154,7 @@ final class OscArguments {
     }
 
     @Override
-    public void serialize(BytesReceiver out, String value) throws OSCSerializeException {
-      if (value.indexOf('\0') >= 0) {
-        throw new OSCSerializeException("A string with a NUL in it: \"" + value.replace("\0", "\\0") + "\"");
-      }
+    public void serialize(BytesReceiver out, String value) {
       putString(bytes(out), value);
     }
   }

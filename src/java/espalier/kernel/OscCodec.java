@@ -16,8 +16,9 @@ import java.util.ArrayList;
 import java.util.List;
 
 /**
- * Packets to bytes and back, by JavaOSC with argument handlers of our own; long runs of floats, as buffers send and
- * receive them, take a direct path that is some fifty times faster. No I/O.
+ * Packets to bytes and back, by JavaOSC with argument handlers of our own. Flat messages, the most of all traffic, take a
+ * direct path: three times as fast for short ones, and fifty times for the long runs of floats that buffers send and
+ * receive. No I/O.
  *
  * <p>Not safe under threads: the output buffer and JavaOSC's caches are reused. One codec per thread or per lock.
  */
@@ -28,6 +29,9 @@ public final class OscCodec {
 
   /** From this many floats at the end of a message on, the direct path is taken. */
   private static final int FLOAT_RUN = 16;
+
+  /** Up to this many arguments a message of integers, floats and strings is read directly. */
+  private static final int MAX_FLAT = FLOAT_RUN - 1;
 
   /** How deep bundles may nest in what is received; no server sends any. */
   private static final int MAX_DEPTH = 64;
@@ -74,8 +78,8 @@ public final class OscCodec {
     while (true) {
       try {
         buffer.clear();
-        if (packet instanceof OscMessage m && m.arguments() instanceof OscMessage.FloatTail tail) {
-          putFloatMessage(m.address(), tail);
+        if (packet instanceof OscMessage message && message.isFlat()) {
+          putFlat(message);
         } else {
           serializer.write(toJavaOsc(packet));
         }
@@ -111,17 +115,22 @@ public final class OscCodec {
     return new OSCBundle(packets, OSCTimeTag64.valueOf(bundle.timeTag()));
   }
 
-  private void putFloatMessage(String address, OscMessage.FloatTail arguments) {
-    if (!OSCMessage.isValidAddress(address)) {
-      throw new IllegalArgumentException("Not a valid OSC address: " + address);
+  private void putFlat(OscMessage message) {
+    Object[] values = message.values();
+    float[] tail = message.floatTail();
+    if (!isPlain(message.address()) && !OSCMessage.isValidAddress(message.address())) {
+      throw new IllegalArgumentException("Not a valid OSC address: " + message.address());
     }
-    StringBuilder tags = new StringBuilder(",");
-    for (Object o : arguments.head) {
-      tags.append(o instanceof Integer ? 'i' : o instanceof Float ? 'f' : o instanceof String ? 's' : 'b');
+    OscArguments.putString(buffer, message.address());
+    buffer.put((byte) ',');
+    for (Object o : values) {
+      buffer.put((byte) (o instanceof Integer ? 'i' : o instanceof Float ? 'f' : o instanceof String ? 's' : 'b'));
     }
-    OscArguments.putString(buffer, address);
-    OscArguments.putString(buffer, tags.append("f".repeat(arguments.tail.length)).toString());
-    for (Object o : arguments.head) {
+    for (int i = 0; i < tail.length; i++) {
+      buffer.put((byte) 'f');
+    }
+    OscArguments.pad(buffer, 1 + values.length + tail.length);
+    for (Object o : values) {
       if (o instanceof Integer i) {
         buffer.putInt(i);
       } else if (o instanceof Float f) {
@@ -132,8 +141,21 @@ public final class OscCodec {
         OscArguments.putBlob(buffer, (byte[]) o);
       }
     }
-    buffer.asFloatBuffer().put(arguments.tail);
-    buffer.position(buffer.position() + 4 * arguments.tail.length);
+    if (tail.length > 0) {
+      buffer.asFloatBuffer().put(tail);
+      buffer.position(buffer.position() + 4 * tail.length);
+    }
+  }
+
+  /** Whether an address is a slash, then letters, digits, dots and underlines: then it needs no further look. */
+  private static boolean isPlain(String address) {
+    for (int i = 1; i < address.length(); i++) {
+      char c = address.charAt(i);
+      if (!(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_' || c == '.')) {
+        return false;
+      }
+    }
+    return address.length() > 1 && address.charAt(0) == '/';
   }
 
   /**
@@ -183,12 +205,16 @@ public final class OscCodec {
 
   private OscMessage decodeMessage(ByteBuffer in) throws OSCParseException {
     int nul = indexOfNul(in, 0);
-    String address = ascii(in, 0, nul);
+    String address = text(in, 0, nul);
     int tags = (nul + 4) & ~3;
     if (tags >= in.limit()) {
       return OscMessage.received(address, List.of());
     }
     int tagsEnd = indexOfNul(in, tags);
+    Object[] flat = flat(in, tags, tagsEnd);
+    if (flat != null) {
+      return OscMessage.received(address, flat);
+    }
     int run = 0;
     while (in.get(tagsEnd - 1 - run) == 'f') {
       run++;
@@ -199,6 +225,7 @@ public final class OscCodec {
     if (!direct) {
       return OscMessage.received(address, parse(in, tags - 4));
     }
+    // A long run of floats stays primitive.
     float[] tail = new float[run];
     int floats = in.limit() - 4 * run;
     in.slice(floats, 4 * run).asFloatBuffer().get(tail);
@@ -209,6 +236,34 @@ public final class OscCodec {
       throw new OSCParseException("Bytes beside the " + run + " floats", in);
     }
     return OscMessage.received(address, head, tail);
+  }
+
+  /** The arguments of a short message of integers, floats and strings alone; null for any other. */
+  private static Object[] flat(ByteBuffer in, int tags, int tagsEnd) {
+    int count = tagsEnd - tags - 1;
+    if (count > MAX_FLAT || in.get(tags) != ',') {
+      return null;
+    }
+    for (int i = tags + 1; i < tagsEnd; i++) {
+      byte tag = in.get(i);
+      if (tag != 'i' && tag != 'f' && tag != 's') {
+        return null;
+      }
+    }
+    Object[] values = new Object[count];
+    int at = (tagsEnd + 4) & ~3;
+    for (int i = 0; i < count; i++) {
+      byte tag = in.get(tags + 1 + i);
+      if (tag == 's') {
+        int nul = indexOfNul(in, at);
+        values[i] = text(in, at, nul);
+        at = (nul + 4) & ~3;
+      } else {
+        values[i] = tag == 'i' ? (Object) in.getInt(at) : (Object) in.getFloat(at);
+        at += 4;
+      }
+    }
+    return values;
   }
 
   /** The arguments before a run of floats: a message of its own is made of them. */
@@ -247,7 +302,7 @@ public final class OscCodec {
     return i;
   }
 
-  private static String ascii(ByteBuffer in, int from, int to) {
+  private static String text(ByteBuffer in, int from, int to) {
     return new String(in.array(), in.arrayOffset() + from, to - from, StandardCharsets.UTF_8);
   }
 }

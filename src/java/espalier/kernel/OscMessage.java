@@ -26,6 +26,8 @@ public final class OscMessage implements OscPacket {
                 : "No OSC argument can be made of " + value + ", a " + value.getClass().getName());
       };
 
+  private static final float[] NO_FLOATS = {};
+
   private final String address;
   private final List<Object> arguments;
 
@@ -59,12 +61,39 @@ public final class OscMessage implements OscPacket {
     this.arguments = normalise(arguments, coerce, true);
   }
 
+  static OscMessage received(String address, Object[] arguments) {
+    return new OscMessage(Collections.unmodifiableList(Arrays.asList(arguments)), address);
+  }
+
   static OscMessage received(String address, List<Object> arguments) {
     return new OscMessage(Collections.unmodifiableList(arguments), address);
   }
 
   static OscMessage received(String address, Object[] head, float[] tail) {
     return new OscMessage(new FloatTail(head, tail), address);
+  }
+
+  /** Whether the arguments are integers, floats, strings and blobs alone. */
+  boolean isFlat() {
+    if (arguments instanceof FloatTail) {
+      return true;
+    }
+    for (Object o : arguments) {
+      if (!(o instanceof Integer || o instanceof Float || o instanceof String || o instanceof byte[])) {
+        return false;
+      }
+    }
+    return true;
+  }
+
+  /** The arguments, but for the floats of {@link #floatTail}. */
+  Object[] values() {
+    return arguments instanceof FloatTail tail ? tail.head : arguments.toArray();
+  }
+
+  /** The floats at the end that were kept primitive; often none. */
+  float[] floatTail() {
+    return arguments instanceof FloatTail tail ? tail.tail : NO_FLOATS;
   }
 
   private static List<Object> normalise(List<?> values, UnaryOperator<Object> coerce, boolean top) {

@@ -1,0 +1,86 @@
+(ns espalier.bench
+  "Runs the benchmarks and prints a table: `bin/clj -M:bench [section …]`, all of
+  them without an argument.
+
+      boot        until the handle is :online, against the bare process and three messages
+      round-trip  one (sc/sync! s), against a bare DatagramChannel
+      send        200,000 (sc/send! s [\"/n_set\" …]), against a bare DatagramChannel
+      load        (require 'espalier.core), against bare Clojure
+
+  Ours and bare are measured in turns in one run; what is shown are medians. It
+  takes less than three minutes. Nothing is judged by the exit code."
+  (:require [clojure.string :as str]
+            [espalier.core :as sc])
+  (:import [java.lang.management ManagementFactory]
+           [java.util Locale]))
+
+(set! *warn-on-reflection* true)
+
+(def ^:private sections
+  "What can be measured: name -> function that returns rows. A row is a map of
+  `:figure`, `:unit`, `:ours`, `:bare`, the target as `:at-most` or `:at-least` (a
+  ratio) or `:ours-at-most`, and `:remark`."
+  (array-map "boot"       'espalier.bench.boot/run
+             "round-trip" 'espalier.bench.round-trip/run
+             "send"       'espalier.bench.send/run
+             "load"       'espalier.bench.load/run))
+
+(defn- ratio [{:keys [ours bare]}]
+  (when-not (zero? bare) (/ ours (double bare))))
+
+(defn- number [x unit]
+  (when x
+    (String/format Locale/ROOT (if (< (abs (double x)) 100) "%,.1f %s" "%,.0f %s")
+                   (object-array [(double x) unit]))))
+
+(defn- verdict [{:keys [ours at-most at-least ours-at-most] :as row}]
+  (cond
+    at-most      (if (<= (ratio row) at-most) "yes" "NO")
+    at-least     (if (>= (ratio row) at-least) "yes" "NO")
+    ours-at-most (if (<= ours ours-at-most) "yes" "NO")))
+
+(defn- target [{:keys [at-most at-least ours-at-most unit]}]
+  (cond
+    at-most      (String/format Locale/ROOT "<= %.2f x" (object-array [(double at-most)]))
+    at-least     (String/format Locale/ROOT ">= %.2f x" (object-array [(double at-least)]))
+    ours-at-most (str "<= " (number ours-at-most unit))))
+
+(defn- cells [{:keys [figure ours bare unit] :as row}]
+  (mapv #(or % "")
+        [figure (number ours unit) (number bare unit)
+         (some->> (ratio row) double vector object-array (String/format Locale/ROOT "%.2f x"))
+         (target row) (verdict row)]))
+
+(defn- table
+  "Rows of text as lines of aligned columns, the first to the left."
+  [rows]
+  (let [widths (apply map (fn [& column] (apply max (map count column))) rows)]
+    (for [[figure & others] rows]
+      (str/trimr (str/join "  " (cons (format (str "%-" (first widths) "s") figure)
+                                      (map #(format (str "%" %1 "s") %2) (rest widths) others)))))))
+
+(defn- scsynth-version []
+  (try (let [process (.start (ProcessBuilder. ^"[Ljava.lang.String;" (into-array String [(sc/find-scsynth) "-v"])))]
+         (first (str/split-lines (str/trim (slurp (.getInputStream process))))))
+       (catch Exception e (ex-message e))))
+
+(defn- machine []
+  (let [system (ManagementFactory/getOperatingSystemMXBean)]
+    (str "Java " (System/getProperty "java.version") ", Clojure " (clojure-version)
+         ", " (.getAvailableProcessors system) " processors, load "
+         (String/format Locale/ROOT "%.1f" (object-array [(.getSystemLoadAverage system)]))
+         ", " (System/getProperty "os.name") " " (System/getProperty "os.arch") ", " (scsynth-version))))
+
+(defn- measure [section]
+  (binding [*out* *err*] (println "measuring" section "…"))
+  (vec ((requiring-resolve (sections section)))))
+
+(defn -main [& names]
+  (if-let [unknown (seq (remove sections names))]
+    (println "There is no section" (str/join ", " unknown) "but" (str/join ", " (keys sections)))
+    (let [rows (into [] (mapcat measure) (or names (keys sections)))]
+      (run! println (table (into [["figure" "ours" "bare" "ratio" "target" "met"]] (map cells) rows)))
+      (println)
+      (run! println (keep :remark rows))
+      (println (machine))))
+  (shutdown-agents))

@@ -1,0 +1,47 @@
+(ns espalier.bench.load
+  "How long `(require 'espalier.core)` takes beyond the start of bare Clojure, each
+  in a fresh JVM."
+  (:require [clojure.java.io :as io]
+            [clojure.string :as str]
+            [espalier.bench.measure :as measure]
+            [espalier.bench.responder :as responder])
+  (:import [java.io File]
+           [java.lang ProcessBuilder$Redirect]
+           [java.util List]))
+
+(set! *warn-on-reflection* true)
+
+(defn- class-path
+  "That of this JVM without the benchmarks: what a user of Espalier has."
+  []
+  (str/join File/pathSeparator
+            (remove #{"dev" "test"} (str/split (System/getProperty "java.class.path") (re-pattern File/pathSeparator)))))
+
+(defn- jvm-ms [expression]
+  (let [^List command [(responder/java) "-cp" (class-path) "clojure.main" "-e" expression]]
+    (/ (measure/elapsed-ns
+         (-> (ProcessBuilder. command)
+             (.redirectOutput ProcessBuilder$Redirect/DISCARD)
+             (.redirectError ProcessBuilder$Redirect/INHERIT)
+             .start
+             .waitFor))
+       1e6)))
+
+(defn conditions
+  "In words: what is compiled ahead of time, and what is not."
+  []
+  (str "Espalier's Clojure is " (if (io/resource "espalier/core__init.class") "compiled ahead of time" "compiled as it is loaded")
+       ", its kernel is classes; class path of " (count (str/split (class-path) (re-pattern File/pathSeparator)))
+       " entries; JVM with its default flags"))
+
+(defn run
+  "The rows of this section."
+  []
+  (let [{:keys [ours bare]} (measure/in-turns 9 1 #(jvm-ms "(require 'espalier.core)") #(jvm-ms "nil"))
+        beyond              (measure/median (map - ours bare))]
+    [{:figure "require espalier.core, beyond bare Clojure"
+      :unit   "ms"
+      :ours   beyond
+      :bare   (measure/median bare)
+      :ours-at-most 1000.0
+      :remark (conditions)}]))
