@@ -1,11 +1,12 @@
 (ns espalier.test-runner
   "Runs with clojure.test what tests.edn names: bin/test [namespace | namespace/var …]"
-  (:require [clojure.edn :as edn]
-            [clojure.java.io :as io]
-            [clojure.pprint :refer [pprint]]
-            [clojure.string :as str]
-            [clojure.test :as t]
-            [clojure.test.check.clojure-test :as check]))
+  (:require
+   [clojure.edn :as edn]
+   [clojure.java.io :as io]
+   [clojure.pprint :refer [pprint]]
+   [clojure.string :as str]
+   [clojure.test :as t]
+   [clojure.test.check.clojure-test :as check]))
 
 (set! *warn-on-reflection* true)
 
@@ -15,14 +16,14 @@
   "The namespaces in the files of a suite of tests.edn, in the order of their names."
   [{:keys [test-paths ns-patterns]}]
   (sort
-   (for [root  test-paths
-         file  (file-seq (io/file root))
-         :let  [[_ path] (re-matches #"(.+)\.cljc?" (str file))]
-         :when path
-         :let  [relative (subs path (inc (count root)))
-                ns-name  (str/replace (str/replace relative #"[/\\]" ".") "_" "-")]
-         :when (some #(re-find (re-pattern %) ns-name) ns-patterns)]
-     (symbol ns-name))))
+    (for [root  test-paths
+          file  (file-seq (io/file root))
+          :let  [[_ path] (re-matches #"(.+)\.cljc?" (str file))]
+          :when path
+          :let  [relative (subs path (inc (count root)))
+                 ns-name  (str/replace (str/replace relative #"[/\\]" ".") "_" "-")]
+          :when (some #(re-find (re-pattern %) ns-name) ns-patterns)]
+      (symbol ns-name))))
 
 (defn- configured
   "What tests.edn asks for."

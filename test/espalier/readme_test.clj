@@ -1,0 +1,35 @@
+(ns espalier.readme-test
+  "What the README shows is typed here as it stands."
+  (:require [clojure.java.io :as io]
+            [clojure.string :as str]
+            [clojure.test :refer [deftest is use-fixtures]]
+            [espalier.core :as sc]
+            [espalier.servers :as servers]))
+
+(use-fixtures :each servers/leaves-nothing)
+
+(defn- code-blocks [markdown]
+  (map second (re-seq #"(?s)```clojure\n(.*?)```" markdown)))
+
+(deftest first-sound
+  (let [block  (first (code-blocks (slurp "README.md")))
+        quiet  (str/replace block "(sc/boot! s) " (str "(sc/boot! s {:audio :dummy :port " (sc/find-free-port) "}) "))
+        n      (create-ns 'espalier.readme-example)
+        shown  (binding [*ns* n]
+                 (refer-clojure)
+                 (with-out-str (load-string quiet)))]
+    (is (not= block quiet))
+    (is (str/includes? shown "1000 bell"))
+    (is (= :offline (sc/boot-status @(ns-resolve n 's))))
+    (remove-ns 'espalier.readme-example)))
+
+(deftest its-links-lead-somewhere
+  (doseq [[_ target] (re-seq #"\]\(((?!http)[^)#]+)" (slurp "README.md"))]
+    (is (.exists (io/file target)) target)))
+
+(deftest its-map-is-the-code
+  (let [readme (slurp "README.md")]
+    (doseq [^java.io.File f (file-seq (io/file "src"))
+            :when (re-find #"\.clj$" (.getName f))
+            :let  [n (str/replace (str/replace (.getName f) #"\.clj$" "") "_" "-")]]
+      (is (re-find (re-pattern (str "\\b" (first (str/split n #"-")) "\\b")) readme) (str f)))))
