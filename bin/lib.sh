@@ -110,20 +110,22 @@ resolve() {
   fi
 }
 
-# Reads a classpath, prints it with Clojure first: the manifest of a distribution's nREPL names the
-# Clojure of that distribution, which would hide ours.
-clojure_first() {
-  local cp jar
-  cp=$(cat)
-  jar=$(printf %s "$cp" | tr : '\n' | grep '/clojure-[0-9][^/]*\.jar$' || true)
-  printf %s "${jar:+$jar:}$cp"
+# Prints the classpath for aliases $1 and further deps.edn data $2 or none, with absolute paths and
+# with Clojure first: the manifest of a distribution's nREPL names the Clojure of that distribution,
+# which would hide ours.
+classpath() {
+  local entries jar='/clojure-[0-9][^/]*\.jar$'
+  entries=$(bin/clj ${2:+-Sdeps "$2"} -Spath "-M$1" | tr : '\n' | sed "s|^[^/]|$PWD/&|") || return 1
+  { grep "$jar" <<<"$entries"; grep -v "$jar" <<<"$entries"; } | paste -s -d : -
 }
 
 # Becomes clojure.main with aliases $1, further deps.edn data $2 or none, and the arguments that follow.
+# It works in the directory $directory, or here.
 run() {
   local cp
-  cp=$(bin/clj ${2:+-Sdeps "$2"} -Spath "-M$1" | clojure_first)
+  cp=$(classpath "$1" "$2")
   shift 2
+  cd "${directory:-.}"
   exec ${line_editor:-} "$(java_cmd)" ${JAVA_OPTS:-} -cp "$cp" clojure.main "$@"
 }
 

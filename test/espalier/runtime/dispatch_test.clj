@@ -1,0 +1,85 @@
+(ns espalier.runtime.dispatch-test
+  (:require [clojure.test :refer [deftest is testing]]
+            [espalier.runtime.dispatch :as dispatch]
+            [espalier.runtime.link :as link]
+            [espalier.servers :refer [error-of eventually]])
+  (:import [java.util.concurrent CountDownLatch LinkedBlockingQueue TimeUnit]))
+
+(set! *warn-on-reflection* true)
+
+(defn- arrived! [d & messages]
+  (run! #(dispatch/arrived! d (link/packet %)) messages))
+
+(defn- dispatcher []
+  (dispatch/dispatcher (fn [_])))
+
+(deftest a-reply-goes-to-who-asked
+  (let [d (dispatcher)
+        a (dispatch/expect! d ["/synced" 1] "/sync")
+        b (dispatch/expect! d ["/synced" 2] "/sync")]
+    (arrived! d ["/synced" 3] ["/other" 1] ["/synced" 2])
+    (is (= [false true] (map dispatch/answered? [a b])))
+    (is (= ["/synced" 2] (dispatch/await! d b 1000)))
+    (is (= :no-answer (error-of #(dispatch/await! d a 20))))
+    (arrived! d ["/synced" 1])
+    (is (false? (dispatch/answered? a)) "who has gone is not answered")))
+
+(deftest of-those-who-ask-the-same-the-first-is-answered-first
+  (let [d  (dispatcher)
+        ws (vec (repeatedly 3 #(dispatch/expect! d ["/status.reply"] "/status")))]
+    (arrived! d ["/status.reply" 1] ["/status.reply" 2])
+    (is (= [[2 1] [2 2]] (map #(update (dispatch/await! d % 1000) 0 (constantly 2)) (take 2 ws))))
+    (is (false? (dispatch/answered? (ws 2))))))
+
+(deftest a-failure-goes-to-who-caused-it
+  (let [d (dispatcher)
+        a (dispatch/expect! d ["/b_info" 0] "/b_query")
+        b (dispatch/expect! d ["/n_info" 5] "/n_query")]
+    (arrived! d ["/fail" "/n_query" "Node 5 not found"] ["/fail" "/nobody" "?"] ["/fail"])
+    (is (= ["/fail" "/n_query" "Node 5 not found"] (dispatch/await! d b 1000)))
+    (is (false? (dispatch/answered? a)))
+    (dispatch/forget! d a)))
+
+(deftest all-waits-end-when-the-server-does
+  (let [d     (dispatcher)
+        waits (doall (for [i (range 5)]
+                       (let [w (dispatch/expect! d ["/synced" i] "/sync")]
+                         (future (try (dispatch/await! d w 60000) (catch Exception e (ex-message e)))))))]
+    (dispatch/fail-all! d (ex-info "gone" {}))
+    (is (= ["gone"] (distinct (map #(deref % 5000 :hangs) waits))))))
+
+(deftest handlers-are-apart-from-each-other
+  (let [faults (LinkedBlockingQueue.)
+        d      (dispatch/dispatcher #(.put faults (keys %)))
+        heard  (LinkedBlockingQueue.)
+        gate   (CountDownLatch. 1)]
+    (dispatch/handle! d "/x" (fn [_] (.await gate)) false)
+    (dispatch/handle! d "/x" (fn [_] (throw (ex-info "on purpose" {}))) false)
+    (let [id (dispatch/handle! d ["/x"] (fn [m] (.put heard m)) false)]
+      (doseq [i (range 1000)] (arrived! d ["/x" i]))
+      (is (= (map #(vector "/x" %) (range 1000)) (repeatedly 1000 #(.poll heard 5 TimeUnit/SECONDS))) "all, in order")
+      (is (eventually #(= 1000 (.size faults))))
+      (is (true? (dispatch/unhandle! d id)))
+      (is (false? (dispatch/unhandle! d id)))
+      (arrived! d ["/x" 1])
+      (is (nil? (.poll heard 50 TimeUnit/MILLISECONDS))))
+    (.countDown gate)))
+
+(deftest once-is-once-however-many-come-at-a-time
+  (let [d     (dispatcher)
+        heard (LinkedBlockingQueue.)]
+    (dispatch/handle! d #(odd? (second %)) (fn [m] (.put heard (second m))) true)
+    (run! deref (doall (for [_ (range 4)] (future (doseq [i (range 100)] (arrived! d ["/x" i]))))))
+    (is (odd? (.poll heard 5 TimeUnit/SECONDS)))
+    (is (nil? (.poll heard 50 TimeUnit/MILLISECONDS)))))
+
+(deftest a-handler-too-slow-loses-messages-and-says-so-once
+  (let [faults (LinkedBlockingQueue.)
+        d      (dispatch/dispatcher #(.put faults %))
+        gate   (CountDownLatch. 1)
+        m      (link/packet ["/x"])]
+    (dispatch/handle! d "/x" (fn [_] (.await gate)) false)
+    (dotimes [_ 66000] (dispatch/arrived! d m))
+    (is (= {:behind 65536} (.poll faults 5 TimeUnit/SECONDS)))
+    (is (nil? (.poll faults)))
+    (.countDown gate)))
