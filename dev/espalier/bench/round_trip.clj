@@ -35,7 +35,7 @@
   (responder/call-with-responder
     (fn [port]
       (with-open [^java.io.Closeable s (sc/connect! (sc/server {:port port}))]
-        (measure-trips s port {:rounds 60, :warm-up 25, :trips 400})))))
+        (measure-trips s port {:rounds 60, :warm-up 150, :trips 1000})))))
 
 (defn- with-scsynth []
   (let [port (sc/find-free-port)]

@@ -12,6 +12,7 @@
            [java.util Queue]
            [java.util.concurrent CompletableFuture ConcurrentHashMap ConcurrentLinkedQueue ExecutionException
             TimeUnit TimeoutException]
+           [java.util.concurrent.atomic AtomicInteger]
            [java.util.function Function]))
 
 (set! *warn-on-reflection* true)
@@ -22,6 +23,7 @@
 (deftype Dispatcher
   [^ConcurrentHashMap by-reply     ; address of a reply -> waiters, the oldest first
    ^ConcurrentHashMap by-command   ; command that was sent -> waiters
+   ^AtomicInteger waiting          ; how many wait
    handlers                        ; atom: id -> {:address, or nil for any; :worker}
    on-fault])
 
@@ -29,7 +31,7 @@
   "A dispatcher with nobody waiting. `on-fault` is called with a map when a handler
   throws (`:error`) or falls so far behind that it loses messages (`:behind`)."
   [on-fault]
-  (Dispatcher. (ConcurrentHashMap.) (ConcurrentHashMap.) (atom {}) on-fault))
+  (Dispatcher. (ConcurrentHashMap.) (ConcurrentHashMap.) (AtomicInteger.) (atom {}) on-fault))
 
 ;; ---- calls that wait
 
@@ -42,7 +44,8 @@
 (defn forget!
   "Takes a waiter out, whose answer nobody wants any more; returns nil."
   [^Dispatcher d ^Waiter w]
-  (some-> ^Queue (.get ^ConcurrentHashMap (.-by_reply d) (first (.-reply w))) (.remove w))
+  (when (some-> ^Queue (.get ^ConcurrentHashMap (.-by_reply d) (first (.-reply w))) (.remove w))
+    (.decrementAndGet ^AtomicInteger (.-waiting d)))
   (some-> ^Queue (.get ^ConcurrentHashMap (.-by_command d) (.-command w)) (.remove w))
   nil)
 
@@ -53,9 +56,15 @@
   `command`  the address that was sent: a `/fail` that names it ends the wait too"
   [^Dispatcher d reply command]
   (let [w (Waiter. reply command (CompletableFuture.))]
+    (.incrementAndGet ^AtomicInteger (.-waiting d))
     (.add (queue-of (.-by_reply d) (first reply)) w)
     (.add (queue-of (.-by_command d) command) w)
     w))
+
+(defn idle?
+  "Whether nobody waits."
+  [^Dispatcher d]
+  (zero? (.get ^AtomicInteger (.-waiting d))))
 
 (defn answered?
   "Whether the reply is there."

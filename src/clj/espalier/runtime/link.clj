@@ -85,7 +85,8 @@
   `timeout-ms`  how long a TCP connection may take
   `listen`      map of functions, called on the link's reader thread: `:packet`
                 with each kernel message, `:malformed` with an exception,
-                `:unreachable` with nothing, `:closed` with an exception or nil
+                `:unreachable` with nothing, `:closed` with an exception or nil;
+                `:idle?` says whether nobody waits for a packet
 
   Throws IOException where a TCP connection is not accepted."
   ^Link [{:keys [protocol ip-address port timeout-ms]} listen]
@@ -95,6 +96,7 @@
                      (if (instance? OscMessage p)
                        ((:packet listen) p)
                        (run! (:packet listen) (messages p))))
+                   (isIdle [_] (boolean ((:idle? listen))))
                    (onMalformed [_ _ why] ((:malformed listen) why))
                    (onUnreachable [_] ((:unreachable listen)))
                    (onClosed [_ cause] ((:closed listen) cause)))]

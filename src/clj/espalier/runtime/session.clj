@@ -11,7 +11,8 @@
   (:import [espalier.kernel BlockIds Link NodeIds]
            [java.io IOException]
            [java.util.concurrent CountDownLatch TimeUnit]
-           [java.util.concurrent.atomic AtomicInteger AtomicLong]))
+           [java.util.concurrent.atomic AtomicInteger AtomicLong]
+           [java.util.function BooleanSupplier]))
 
 (set! *warn-on-reflection* true)
 
@@ -50,7 +51,8 @@
 
 (defn- answer
   "Waits for a reply, or the `/fail`, as a vector."
-  [{:keys [dispatcher]} waiter timeout-ms]
+  [{:keys [dispatcher ^Link link]} waiter timeout-ms]
+  (.assist link (reify BooleanSupplier (getAsBoolean [_] (dispatch/answered? waiter))))
   (dispatch/await! dispatcher waiter timeout-ms))
 
 (defn request!
@@ -240,6 +242,7 @@
                              {:packet      (fn [m]
                                              (.set heard (milliseconds))
                                              (dispatch/arrived! dispatcher m))
+                              :idle?       #(dispatch/idle? dispatcher)
                               :malformed   on-malformed
                               :unreachable #(dispatch/fail-all! dispatcher (nobody-listens options nil))
                               :closed      on-closed})
@@ -279,6 +282,7 @@
     (try
       (with-open [link (link/open (assoc (target options) :timeout-ms wait-ms)
                                   {:packet      (fn [_] (.countDown answer))
+                                   :idle?       (constantly false)
                                    :malformed   (fn [_])
                                    :unreachable (fn [])
                                    :closed      (fn [_])})]

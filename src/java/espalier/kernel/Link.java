@@ -8,6 +8,7 @@ import java.util.Arrays;
 import java.util.Objects;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.locks.ReentrantLock;
+import java.util.function.BooleanSupplier;
 
 /**
  * A two-way line to one server: {@link UdpLink} or {@link TcpLink}.
@@ -82,6 +83,22 @@ public abstract sealed class Link implements Closeable permits UdpLink, TcpLink 
       abort();
       Exception why = cause;
       tell(() -> listener.onClosed(why));
+    }
+  }
+
+  /**
+   * Lets a thread that waits for a packet read packets itself, where the line allows it and the reader thread has given
+   * way: what a server answers within microseconds then costs no hand-over between threads. Returns when {@code done},
+   * or after two milliseconds, or at once; the caller waits on as if it had not been called.
+   */
+  public void assist(BooleanSupplier done) {}
+
+  final boolean isIdle() {
+    try {
+      return listener.isIdle();
+    } catch (Throwable fault) {
+      faults.incrementAndGet();
+      return false;
     }
   }
 

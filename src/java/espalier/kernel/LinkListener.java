@@ -10,6 +10,14 @@ public interface LinkListener {
   /** A packet arrived. */
   void onPacket(OscPacket packet);
 
+  /**
+   * Whether nobody waits for a packet just now; then the reader thread may give way for a millisecond to a caller who
+   * reads for himself, see {@link Link#assist}.
+   */
+  default boolean isIdle() {
+    return false;
+  }
+
   /** Bytes arrived that are no packet; they are counted and otherwise ignored. */
   default void onMalformed(byte[] bytes, BadPacketException why) {}
 

@@ -5,6 +5,10 @@ import java.net.DatagramPacket;
 import java.net.DatagramSocket;
 import java.net.InetSocketAddress;
 import java.net.PortUnreachableException;
+import java.net.SocketTimeoutException;
+import java.util.concurrent.locks.LockSupport;
+import java.util.concurrent.locks.ReentrantLock;
+import java.util.function.BooleanSupplier;
 
 /**
  * A link over one connected UDP socket, for both directions: a server knows its clients by their port.
@@ -16,8 +20,19 @@ public final class UdpLink extends Link {
   /** The largest UDP packet that IPv4 carries: 65,535 bytes less the headers of IP and UDP. */
   public static final int MAX_PACKET_BYTES = 65_507;
 
+  /** How long the reader thread stays away after a caller has asked. */
+  private static final long GIVE_WAY_NANOS = 1_000_000;
+
+  /** How long a caller reads for himself. */
+  private static final long ASSIST_NANOS = 2_000_000;
+
   private final DatagramSocket socket;
   private final DatagramPacket outgoing = new DatagramPacket(new byte[0], 0);
+  private final byte[] received = new byte[1 << 16];
+  private final DatagramPacket incoming = new DatagramPacket(received, received.length);
+  private final ReentrantLock reading = new ReentrantLock();
+  private volatile Thread reader;
+  private volatile long lastAssist = System.nanoTime() - GIVE_WAY_NANOS;
 
   private UdpLink(DatagramSocket socket, InetSocketAddress remote, LinkListener listener) {
     super(remote, MAX_PACKET_BYTES, listener);
@@ -64,15 +79,60 @@ public final class UdpLink extends Link {
 
   @Override
   void readAll() throws IOException {
-    byte[] bytes = new byte[1 << 16];
-    DatagramPacket incoming = new DatagramPacket(bytes, bytes.length);
+    reader = Thread.currentThread();
     while (true) {
+      reading.lock();
       try {
-        incoming.setLength(bytes.length);
-        socket.receive(incoming);
-        arrived(bytes, 0, incoming.getLength());
-      } catch (PortUnreachableException e) {
-        unreachable();
+        receive(0);
+      } finally {
+        reading.unlock();
+      }
+      giveWay();
+    }
+  }
+
+  /** Waits for one packet, for ever where {@code millis} is 0; false when none came. Called with {@link #reading} held. */
+  private boolean receive(int millis) throws IOException {
+    try {
+      socket.setSoTimeout(millis);
+      incoming.setLength(received.length);
+      socket.receive(incoming);
+      arrived(received, 0, incoming.getLength());
+    } catch (PortUnreachableException e) {
+      unreachable();
+    } catch (SocketTimeoutException e) {
+      return false;
+    }
+    return true;
+  }
+
+  /** Stays away from the socket while callers ask in quick succession and none is waiting. */
+  private void giveWay() {
+    for (long left = lastAssist + GIVE_WAY_NANOS - System.nanoTime();
+        left > 0 && isIdle();
+        left = lastAssist + GIVE_WAY_NANOS - System.nanoTime()) {
+      LockSupport.parkNanos(this, left);
+    }
+  }
+
+  @Override
+  public void assist(BooleanSupplier done) {
+    long start = System.nanoTime();
+    lastAssist = start;
+    if (!reading.tryLock()) {
+      return;
+    }
+    try {
+      while (!done.getAsBoolean() && System.nanoTime() - start < ASSIST_NANOS) {
+        receive(1);
+      }
+      lastAssist = System.nanoTime();
+    } catch (IOException e) {
+      // The reader thread meets the same and reports it.
+    } finally {
+      reading.unlock();
+      if (!isIdle()) {
+        LockSupport.unpark(reader);
       }
     }
   }
