@@ -99,7 +99,9 @@
       (let [guest (sc/connect! (sc/server (merge (servers/address owner) {:watch-interval-ms 100, :watch-patience-ms 500})))
             seen  (events guest)]
         (sc/quit! owner)
-        (is (= [:server-silent :disconnected :lost] (seen :lost)))
+        (is (= [:connection-closed :disconnected :lost] (seen :lost)))
+        (let [e (servers/thrown #(sc/status guest))]
+          (is (re-find #"\(sc/connect! s \{:port \d+\}\)" (ex-message e))))
         (is (= :nobody-listens (error-of #(sc/connect! guest))))
         (is (= :offline (sc/boot-status guest)))))))
 
@@ -123,4 +125,11 @@
   (testing "somebody who does not speak OSC"
     (with-open [mute (java.net.DatagramSocket. 0 (java.net.InetAddress/getLoopbackAddress))]
       (let [e (servers/thrown #(sc/connect! (sc/server) {:port (.getLocalPort mute), :timeout-ms 200}))]
-        (is (= [:espalier.error/no-answer 200] ((juxt :espalier/error :timeout-ms) (ex-data e))))))))
+        (is (= [:espalier.error/no-answer 200] ((juxt :espalier/error :timeout-ms) (ex-data e)))))))
+  (testing "and the handle works afterwards"
+    (with-open [mute (java.net.DatagramSocket. 0 (java.net.InetAddress/getLoopbackAddress))]
+      (let [s (sc/server (servers/options {}))]
+        (is (= :no-answer (error-of #(sc/connect! s {:port (.getLocalPort mute), :timeout-ms 100}))))
+        (sc/boot! s)
+        (is (= 2 (:group-count (sc/status s))))
+        (sc/quit! s)))))

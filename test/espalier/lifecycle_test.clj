@@ -154,6 +154,23 @@
         (is (= tree (sc/query-tree s {:group 1})))
         (is (= root (set (map :id (:children (sc/query-tree s))))))))))
 
+(deftest wrong-calls-are-named
+  (sc/with-server [s (servers/options {:executable "scsynth"})]
+    (doseq [[code call] {:unknown-option #(sc/sync! s {:timeout 5}), :invalid-option #(sc/sync! s 500)}]
+      (is (= code (error-of call))))
+    (is (= :invalid-option (error-of #(sc/status s {:timeout-ms "500"})) (error-of #(sc/query-tree s 1000))
+           (error-of #(sc/query-tree s {:group "1"})) (error-of #(sc/sync! s {:timeout-ms 0}))))
+    (is (= :unknown-option (error-of #(sc/quit! s {:forse true})) (error-of #(sc/on-osc! s "/x" prn {:onze true}))))
+    (is (= :no-handle (error-of #(sc/boot! {:audio :dummy})) (error-of #(sc/status nil)) (error-of #(sc/send! 5 ["/x"]))))
+    (is (= :unknown-event (error-of #(sc/on-lifecycle! s [:qiut] prn))))
+    (is (= :no-function (error-of #(sc/on-osc! s "/x" nil)) (error-of #(sc/on-lifecycle! s nil))))
+    (testing "what send! brings about is an event"
+      (let [failed (promise)]
+        (sc/on-lifecycle! s :command-failed #(deliver failed (:message %)))
+        (sc/send! s ["/s_new" "nosuch" 1000 0 1])
+        (is (= ["/fail" "/s_new" "SynthDef not found"] (deref failed 5000 :nothing)))
+        (is (some #(re-find #"nosuch" %) (sc/server-output s)))))))
+
 (deftest with-server-always-quits
   (let [kept (atom nil)]
     (is (= 42 (sc/with-server [s (servers/options {})] (reset! kept s) 42)))

@@ -13,7 +13,7 @@
 
 (deftest first-sound
   (let [block  (first (code-blocks (slurp "README.md")))
-        quiet  (str/replace block "(sc/boot! s) " (str "(sc/boot! s {:audio :dummy :port " (sc/find-free-port) "}) "))
+        quiet  (str/replace block "\n(sc/boot! s)" (str "\n(sc/boot! s {:audio :dummy :port " (sc/find-free-port) "})"))
         n      (create-ns 'espalier.readme-example)
         shown  (binding [*ns* n]
                  (refer-clojure)

@@ -12,7 +12,8 @@
   went away unasked; from :offline and :lost it can be booted again. Every wait
   has a deadline. Every error is an `ex-info` with `:espalier/error` in its data.
   Requiring this starts nothing."
-  (:require [espalier.model.message :as message]
+  (:require [espalier.model.error :as error]
+            [espalier.model.message :as message]
             [espalier.model.options :as options]
             [espalier.model.tree :as tree]
             [espalier.runtime.executable :as executable]
@@ -20,7 +21,7 @@
             [espalier.runtime.port :as port]
             [espalier.runtime.server :as server]
             [espalier.runtime.session :as session])
-  (:import [espalier.kernel Link ServerProcess]
+  (:import [espalier.kernel Link ServerProcess ServerProcess$Line]
            [java.lang ProcessHandle]))
 
 (set! *warn-on-reflection* true)
@@ -126,7 +127,7 @@
 
   Throws `:espalier.error/unowned-server-shutdown` for another's server without it."
   ([s] (quit! s {}))
-  ([s {:keys [force]}] (server/quit! s force)))
+  ([s opts] (server/quit! s (:force (options/check-call opts #{:force})))))
 
 (defn reboot!
   "Quits and boots again with the options of the last boot; returns the handle.
@@ -158,14 +159,16 @@
 
       (sc/with-server [s {:audio :dummy}]
         (sc/status s))"
-  [[s opts] & body]
+  [[s opts :as binding] & body]
+  (when-not (and (vector? binding) (symbol? s) (<= (count binding) 2))
+    (throw (IllegalArgumentException. "with-server wants a vector first: (with-server [s {:audio :dummy}] …)")))
   `(call-with-server ~(or opts {}) (fn [~s] ~@body)))
 
 (defn on-lifecycle!
   "Calls `f` with each lifecycle event, on a thread of its own, in their order.
   Returns an id for `off!`.
 
-  `events`  a collection of those to hear of; without it all
+  `events`  the name of the one to hear of, or a collection; without it all
 
   An event is a map of `:event`, `:status` (of the handle, after it), `:at` (an
   Instant), `:server`, and what is named here. Their order by path:
@@ -179,16 +182,20 @@
       quit! of another's       :quitting :disconnected :quit
       the process died         :process-died(:exit-code :reason) :disconnected :lost(:why)
       the server is silent     :server-silent(:patience-ms) [:process-quit] :disconnected :lost(:why)
-      a TCP connection ended   :connection-closed(:error) [:process-quit] :disconnected :lost(:why)
+      the connection ended     :connection-closed [:process-quit] :disconnected :lost(:why)
       the machine slept        :woke(:asleep-ms)
+      a /fail that no call waited for, after send! :command-failed(:message)
       a handler threw          :handler-failed(:error)
       a handler is too slow    :handler-behind(:behind), and messages to it are dropped
       no OSC packet arrived    :malformed-packet(:error)
 
   What is in [ ] happens where it applies: a process that is killed for being
-  silent was ours.
+  silent was ours; `:warnings` are sentences about options that will not do what
+  they seem to, which `datafy` of the handle shows too.
 
-      (sc/on-lifecycle! s [:lost] (fn [event] (println (:why event))))"
+  Throws `:espalier.error/unknown-event`, `:espalier.error/no-function`.
+
+      (sc/on-lifecycle! s :lost (fn [event] (println (:why event))))"
   ([s f] (handle/on-lifecycle! s nil f))
   ([s events f] (handle/on-lifecycle! s events f)))
 
@@ -204,8 +211,9 @@
   `:others`  also every other scsynth and supernova of this machine that may be
              killed, whoever has started it"
   ([] (kill-all! {}))
-  ([{:keys [others]}]
-   (let [ours (ServerProcess/endAll)]
+  ([opts]
+   (let [{:keys [others]} (options/check-call opts #{:others})
+         ours (ServerProcess/endAll)]
      (if others
        (+ ours
           (count
@@ -258,12 +266,20 @@
     {:kind :bus-group, :rate :audio, :id output-bus-channel-count, :count input-bus-channel-count}))
 
 (defn process
-  "The process that this handle has booted, with its output: a kernel
-  `ServerProcess`; nil where there is none.
+  "The process that this handle has booted, a kernel `ServerProcess`; nil where
+  there is none.
 
-      (.output (sc/process s))  ;=> the last 500 lines that the server printed"
+      (.pid (sc/process s))  ;=> 4711"
   ^ServerProcess [s]
   (handle/process s))
+
+(defn server-output
+  "The last 500 lines that the server printed, strings; empty where this handle
+  has not booted it."
+  [s]
+  (if-let [p (process s)]
+    (mapv #(.text ^ServerProcess$Line %) (.output p))
+    []))
 
 (defn osc-client
   "The kernel `Link` to the server, with its counts; nil while offline."
@@ -275,7 +291,9 @@
 (defn send!
   "Sends a message or a bundle as it is, and returns the handle. What is sent by
   one thread arrives in that order, and a send that returned before another began
-  arrives before it. Nothing is checked but that OSC can carry it.
+  arrives before it. Nothing is checked but that OSC can carry it, and nothing
+  is waited for: what scsynth refuses is heard as the lifecycle event
+  :command-failed; supernova tells only its output, `(sc/server-output s)`.
 
   `message`  `[\"/n_set\" 1000 \"freq\" 440]`, or `{:at when, :packets [message …]}`, where
              `when` is nil for now, POSIX seconds, an Instant, or a Duration from
@@ -303,7 +321,8 @@
 
       (sc/request! s [\"/b_query\" 0] [\"/b_info\" 0])  ;=> [\"/b_info\" 0 0 0 0.0]"
   ([s message reply] (request! s message reply {}))
-  ([s message reply {:keys [timeout-ms]}] (handle/request! s message reply timeout-ms)))
+  ([s message reply opts]
+   (handle/request! s message reply (:timeout-ms (options/check-call opts #{:timeout-ms})))))
 
 (defn sync!
   "Returns the handle when everything that was sent before has been completed,
@@ -313,8 +332,8 @@
 
   Throws `:espalier.error/server-offline`, `:espalier.error/no-answer`."
   ([s] (sync! s {}))
-  ([s {:keys [timeout-ms]}]
-   (handle/sync! s timeout-ms)
+  ([s opts]
+   (handle/sync! s (:timeout-ms (options/check-call opts #{:timeout-ms})))
    s))
 
 (defn status
@@ -339,10 +358,14 @@
   `:espalier.error/command-failed`: there is no such group, or its tree is larger
   than the server can say at once."
   ([s] (query-tree s {}))
-  ([s {:keys [group controls] :or {group 0, controls true} :as opts}]
-   (let [id   (if (map? group) (:id group) group)
+  ([s opts]
+   (let [{:keys [group controls] :or {group 0, controls true}} (options/check-call opts #{:group :controls :timeout-ms})
+         id   (if (map? group) (:id group) group)
          flag (if controls 1 0)]
-     (tree/parse (request! s ["/g_queryTree" id flag] ["/g_queryTree.reply" flag id] opts)))))
+     (when-not (int? id)
+       (throw (error/error :invalid-option (str ":group is the id of a group or a group, 0 for example, not " (pr-str group) ".")
+                           {:option :group, :value group})))
+     (tree/parse (request! s ["/g_queryTree" id flag] ["/g_queryTree.reply" flag id] (select-keys opts [:timeout-ms]))))))
 
 (defn print-tree
   "Prints the node tree as text; returns nil. Takes what `query-tree` takes."
@@ -364,7 +387,7 @@
 
       (sc/on-osc! s [\"/tr\" 1000] (fn [[_ node id value]] …))"
   ([s pattern f] (on-osc! s pattern f {}))
-  ([s pattern f {:keys [once]}] (handle/on-osc! s pattern f once)))
+  ([s pattern f opts] (handle/on-osc! s pattern f (:once (options/check-call opts #{:once})))))
 
 (defn off!
   "Removes what `on-osc!` or `on-lifecycle!` has added; returns whether it was

@@ -102,7 +102,7 @@
     {:protocol 'tcp}                              {:protocol :tcp}
     {:audio "dummy"}                              {:audio :dummy}
     {:executable :supernova}                      {:executable "supernova"}
-    {:executable :rehearsal}                      {:executable :rehearsal}
+    {:executable :rehearsal}
     {:executable (io/file "/opt" "scsynth")}      {:executable "/opt/scsynth"}
     {:restricted-path (io/file "/tmp")}           {:restricted-path "/tmp"}
     {:restricted-path (.toPath (io/file "/tmp"))} {:restricted-path "/tmp"}

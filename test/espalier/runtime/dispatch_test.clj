@@ -11,7 +11,7 @@
   (run! #(dispatch/arrived! d (link/packet %)) messages))
 
 (defn- dispatcher []
-  (dispatch/dispatcher (fn [_])))
+  (dispatch/dispatcher (fn [_]) (fn [_])))
 
 (deftest a-reply-goes-to-who-asked
   (let [d (dispatcher)
@@ -50,7 +50,7 @@
 
 (deftest handlers-are-apart-from-each-other
   (let [faults (LinkedBlockingQueue.)
-        d      (dispatch/dispatcher #(.put faults (keys %)))
+        d      (dispatch/dispatcher #(.put faults (keys %)) (fn [_]))
         heard  (LinkedBlockingQueue.)
         gate   (CountDownLatch. 1)]
     (dispatch/handle! d "/x" (fn [_] (.await gate)) false)
@@ -75,7 +75,7 @@
 
 (deftest a-handler-too-slow-loses-messages-and-says-so-once
   (let [faults (LinkedBlockingQueue.)
-        d      (dispatch/dispatcher #(.put faults %))
+        d      (dispatch/dispatcher #(.put faults %) (fn [_]))
         gate   (CountDownLatch. 1)
         m      (link/packet ["/x"])]
     (dispatch/handle! d "/x" (fn [_] (.await gate)) false)

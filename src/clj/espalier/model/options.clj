@@ -26,7 +26,7 @@
 
 (defn engine-of
   "`:supernova` where the file name of `executable` (string, keyword or nil) says
-  so, else `:scsynth`; the rehearsal server speaks as scsynth does.
+  so, else `:scsynth`.
 
       (engine-of \"/opt/sc/bin/supernova\")  ;=> :supernova"
   [executable]
@@ -306,3 +306,27 @@
                       :when (and since (not= default (options k)))]
                   (str k " is known since version " since "; an older " (name engine) " does not boot with it."))
                 (warn-about options engine platform))))))
+
+;; the options of a call
+
+(defn check-call
+  "The options of a single call, if they are right: a map of the keys in `known`,
+  `:timeout-ms` a whole number of 1 or more.
+
+  Throws `:espalier.error/invalid-option` or `:espalier.error/unknown-option`.
+
+      (check-call {:timeout-ms 500} #{:timeout-ms})  ;=> {:timeout-ms 500}"
+  [options known]
+  (when-not (map? options)
+    (throw (error/error :invalid-option
+                        (str "The options of this call are a map, not " (show options) ". It takes " (str/join ", " (sort known)) ".")
+                        {:value options})))
+  (doseq [k (keys options)]
+    (when-not (contains? known k)
+      (throw (error/error :unknown-option
+                          (str "This call takes no option " (show k) "." (error/hint k known) " It takes " (str/join ", " (sort known)) ".")
+                          {:option k :value (get options k)}))))
+  (let [{:keys [timeout-ms]} options]
+    (when-not (or (nil? timeout-ms) (and (int? timeout-ms) (<= 1 timeout-ms Integer/MAX_VALUE)))
+      (throw (invalid :timeout-ms timeout-ms "but must be a whole number of milliseconds, 1 or more" {:timeout-ms 500}))))
+  options)

@@ -4,9 +4,8 @@
   (:require [clojure.string :as str]
             [espalier.model.error :as error])
   (:import [espalier.kernel ServerProcess ServerProcess$Spec]
-           [java.io File IOException]
-           [java.net UnixDomainSocketAddress]
-           [java.nio.channels SocketChannel]
+           [java.io File RandomAccessFile]
+           [java.nio.channels OverlappingFileLockException]
            [java.time Duration]
            [java.util.concurrent TimeUnit]
            [java.util.function Consumer Predicate]))
@@ -41,38 +40,23 @@
                    (str/ends-with? file-name "_0"))]
     file))
 
-(defn- answers? [^File socket]
-  (try (.close (SocketChannel/open (UnixDomainSocketAddress/of (.toPath socket))))
-       true
-       (catch IOException _ false)))
-
-(defn- taken?
-  "Whether a server of this name lives. A socket that a killed one has left is
-  removed."
-  [server]
-  (some (fn [^File socket]
-          (or (answers? socket) (do (.delete socket) false)))
-        (sockets server)))
+(defn- claim
+  "Claims the name of a private JACK server among all JVMs of this user, for as long
+  as the file that is returned stays open; nil where it is taken."
+  ^RandomAccessFile [server]
+  (let [file (RandomAccessFile. (File. (System/getProperty "java.io.tmpdir")
+                                       (str server "-" (System/getProperty "user.name") ".lock"))
+                                "rw")]
+    (or (try (when (.tryLock (.getChannel file)) file)
+             (catch OverlappingFileLockException _ nil))
+        (do (.close file) nil))))
 
 (defn- end! [^ServerProcess jack]
   (.end jack nil Duration/ZERO (Duration/ofSeconds 2)))
 
-(defn- await-jack!
-  "Waits until the JACK server listens; false where it ended instead."
-  [^ServerProcess jack server timeout-ms]
-  (let [deadline (+ (System/nanoTime) (* 1000000 (long timeout-ms)))]
-    (loop []
-      (cond
-        (not (.isAlive jack)) false
-        (seq (sockets server)) true
-        (pos? (- (System/nanoTime) deadline))
-        (do (end! jack)
-            (throw (cannot-boot (str "The private JACK server was not ready within " timeout-ms " ms: " (.reason jack)) {})))
-        :else (do (Thread/sleep 2) (recur))))))
-
 (def ^:private servers
-  "The names of private JACK servers. JACK remembers eight on a machine, by name,
-  and those that were killed until their name is used again: so names come again."
+  "The names of private JACK servers. JACK remembers eight servers on a machine, a
+  killed one until its name is used again: so names come again."
   (map #(str "espalier-" %) (range 1 9)))
 
 (defn- start-jack! ^ServerProcess [jackd server {:keys [dummy-sample-rate-hz dummy-period-frames]}]
@@ -84,6 +68,21 @@
                          nil
                          (reify Consumer (accept [_ _])))))
 
+(defn- attempt!
+  "Starts a JACK server and waits until it listens, or has ended, or the time is up
+  and it is ended."
+  ^ServerProcess [jackd server {:keys [boot-timeout-ms] :as options}]
+  (run! #(.delete ^File %) (sockets server))
+  (let [jack     (start-jack! jackd server options)
+        deadline (+ (System/nanoTime) (* 1000000 (long boot-timeout-ms)))]
+    (while (and (.isAlive jack) (empty? (sockets server)))
+      (when (pos? (- (System/nanoTime) deadline))
+        (end! jack))
+      (Thread/sleep 2))
+    (when-not (.isAlive jack)
+      (.get (.exit jack) 1 TimeUnit/SECONDS))
+    jack))
+
 (defn start-dummy!
   "Starts a private JACK server with the dummy driver and waits until it listens.
   Returns `{:process ServerProcess, :environment {…}}`; a server started with that
@@ -93,25 +92,29 @@
   `:boot-timeout-ms`                               how long it may take
 
   Throws `:espalier.error/server-cannot-boot` with `:reason :no-audio`."
-  [{:keys [boot-timeout-ms] :as options}]
+  [options]
   (let [jackd (or (on-path "jackd")
                   (throw (cannot-boot (str "{:audio :dummy} needs jackd, which is not on the PATH. On Debian or Ubuntu: "
                                            "apt-get install jackd2; on macOS: brew install jack.")
                                       {:path (System/getenv "PATH")})))]
-    (loop [[server & more] (remove taken? servers), said nil]
+    (loop [[server & more] servers, said nil]
       (when-not server
         (throw (cannot-boot (str "No private JACK server could be started: "
                                  (or said "eight run already, and JACK allows no more on a machine")
                                  ". If no other JACK runs here, its list of dead ones is full: rm /dev/shm/jack-shm-registry") {})))
-      (let [jack (start-jack! jackd server options)]
-        (if (await-jack! jack server boot-timeout-ms)
-          {:process     jack
-           :environment {"JACK_DEFAULT_SERVER" server, "JACK_NO_START_SERVER" "1"}}
-          (do (.get (.exit jack) 1 TimeUnit/SECONDS)
-              (recur more (.reason jack))))))))
+      (if-let [claimed (claim server)]
+        (let [jack (attempt! jackd server options)]
+          (if (.isAlive jack)
+            {:process     jack
+             :claim       claimed
+             :environment {"JACK_DEFAULT_SERVER" server, "JACK_NO_START_SERVER" "1"}}
+            (do (.close claimed)
+                (recur more (.reason jack)))))
+        (recur more said)))))
 
 (defn stop-dummy!
   "Ends a private JACK server; nil is ignored."
-  [{:keys [process]}]
+  [{:keys [process ^RandomAccessFile claim]}]
   (some-> process end!)
+  (some-> claim .close)
   nil)

@@ -21,13 +21,13 @@
     (nil? when)               nil
     (instance? Instant when)  when
     (instance? Duration when) (.plus (now) ^Duration when)
-    (and (number? when) (< (abs (double when)) 1e11))
+    (and (number? when) (< 1e9 (double when) 1e11))
     (let [seconds (Math/floor (double when))]
       (Instant/ofEpochSecond (long seconds) (Math/round (* 1e9 (- (double when) seconds)))))
     :else
     (throw (error/error :invalid-time
-                        (str "A time is nil (now), POSIX seconds, an Instant or a Duration from now, not "
-                             (pr-str when) ".")
+                        (str "A time is nil (now), an Instant, a Duration from now such as (Duration/ofMillis 100),"
+                             " or POSIX seconds, some 1.8e9, not " (pr-str when) ".")
                         {:when when}))))
 
 (defn time-tag

@@ -25,13 +25,17 @@
    ^ConcurrentHashMap by-command   ; command that was sent -> waiters
    ^AtomicInteger waiting          ; how many wait
    handlers                        ; atom: id -> {:address, or nil for any; :worker}
-   on-fault])
+   on-fault
+   on-failure])
 
 (defn dispatcher
-  "A dispatcher with nobody waiting. `on-fault` is called with a map when a handler
-  throws (`:error`) or falls so far behind that it loses messages (`:behind`)."
-  [on-fault]
-  (Dispatcher. (ConcurrentHashMap.) (ConcurrentHashMap.) (AtomicInteger.) (atom {}) on-fault))
+  "A dispatcher with nobody waiting.
+
+  `on-fault`    called with a map when a handler throws (`:error`) or falls so far
+                behind that it loses messages (`:behind`)
+  `on-failure`  called with a `/fail` that nobody waits for, a vector"
+  [on-fault on-failure]
+  (Dispatcher. (ConcurrentHashMap.) (ConcurrentHashMap.) (AtomicInteger.) (atom {}) on-fault on-failure))
 
 ;; ---- calls that wait
 
@@ -83,8 +87,8 @@
     (catch TimeoutException _
       (forget! d w)
       (throw (error/error :no-answer
-                          (str "No answer to " (.-command w) " within " timeout-ms " ms. The server is busy, stopped or gone; "
-                               "(sc/boot! s {:timeout-ms " (* 2 timeout-ms) "}) waits longer.")
+                          (str "No answer to " (.-command w) " within " timeout-ms " ms: the server is busy, stopped or gone, or has nothing to say to it"
+                               " (supernova tells of most failures only in its output). :timeout-ms says how long to wait.")
                           {:command (.-command w) :expected (.-reply w) :timeout-ms timeout-ms})))
     (catch ExecutionException e
       ;; Wrapped anew, so that its stack trace shows the call that waited.
@@ -113,15 +117,17 @@
                     (recur (inc i))))))))
 
 (defn- answer-first!
-  "Gives `m` to the oldest waiter in `q` for whom `fits?` holds."
+  "Gives `m` to the oldest waiter in `q` for whom `fits?` holds; returns whether
+  there was one."
   [^Dispatcher d ^Queue q fits? ^OscMessage m]
-  (when q
-    (loop [ws (.iterator q)]
-      (when (.hasNext ws)
-        (let [^Waiter w (.next ws)]
-          (if (and (fits? w) (.complete ^CompletableFuture (.-answer w) m))
-            (forget! d w)
-            (recur ws)))))))
+  (boolean
+    (when q
+      (loop [ws (.iterator q)]
+        (when (.hasNext ws)
+          (let [^Waiter w (.next ws)]
+            (if (and (fits? w) (.complete ^CompletableFuture (.-answer w) m))
+              (do (forget! d w) true)
+              (recur ws))))))))
 
 ;; ---- handlers
 
@@ -168,8 +174,9 @@
   [^Dispatcher d ^OscMessage m]
   (let [address (.address m)]
     (if (= "/fail" address)
-      (when (pos? (.size (.arguments m)))
-        (answer-first! d (.get ^ConcurrentHashMap (.-by_command d) (.get (.arguments m) 0)) any? m))
+      (when-not (and (pos? (.size (.arguments m)))
+                     (answer-first! d (.get ^ConcurrentHashMap (.-by_command d) (.get (.arguments m) 0)) any? m))
+        ((.-on_failure d) (link/message m)))
       (answer-first! d (.get ^ConcurrentHashMap (.-by_reply d) address)
                      (fn [^Waiter w] (begins-with? (.-reply w) m)) m))
     (let [handlers @(.-handlers d)]

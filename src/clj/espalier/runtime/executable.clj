@@ -99,8 +99,9 @@
                     (error/hint file-name ["scsynth" "supernova"]) " Looked for:\n"
                     (str/join "\n" (map #(str "  " %) looked)) "\n"
                     (get remedies platform (:linux remedies))
-                    ", or say where it is: (sc/boot! s {:executable \"/path/to/" file-name "\"}),"
-                    " or set the environment variable " variable ".")
+                    ", or say where it is: (sc/boot! s {:executable \"/path/to/" file-name "\"})"
+                    (when (not= :option origin) (str ", or set the environment variable " variable))
+                    ".")
                {:asked file-name, :origin origin, :looked (vec looked), :platform platform}))
 
 (defn- none-at [path origin]

@@ -35,21 +35,56 @@
 
 (defmethod print-method Server [s ^Writer w] (.write w (str s)))
 
+(defn state
+  "Where the handle stands, a map: `:status`, and while it lives `:options`,
+  `:process`, `:jack`, `:session`, `:watch`; `:lost` says why it was lost.
+
+  Throws `:espalier.error/no-handle` for anything that is no handle."
+  [s]
+  (if (instance? Server s)
+    @(.-state ^Server s)
+    (throw (error/error :no-handle
+                        (str "This function wants a handle first, not " (pr-str s)
+                             ". (def s (sc/server {:port 57120})) makes one, (sc/boot! s) boots it.")
+                        {:value s}))))
+
 ;; ---- lifecycle events
 
 (defn emit!
   "Tells the listeners of an event; `data` is merged into it."
   [^Server s event & [data]]
   (let [event (merge {:event event, :status (:status @(.-state s)), :at (clock/now), :server s} data)]
-    (doseq [{:keys [events] w :worker} (vals @(.-listeners s))]
-      (when (or (nil? events) (events (:event event)))
+    (doseq [{wanted :events, w :worker} (vals @(.-listeners s))]
+      (when (or (nil? wanted) (wanted (:event event)))
         (worker/offer! w event)))))
 
+(def events
+  "The names of all lifecycle events; `espalier.core/on-lifecycle!` tells their order."
+  #{:booting :process-booted :connecting :connected :booted :connect-failed :boot-failed :disconnecting :disconnected
+    :quitting :process-quit :quit :process-died :server-silent :connection-closed :lost :woke :command-failed
+    :handler-failed :handler-behind :malformed-packet})
+
+(defn- check-events [wanted]
+  (let [wanted (if (keyword? wanted) [wanted] wanted)]
+    (doseq [event (if (coll? wanted) wanted [wanted])]
+      (when-not (events event)
+        (throw (error/error :unknown-event
+                            (str "There is no lifecycle event " (pr-str event) "." (error/hint event events)
+                                 " (doc sc/on-lifecycle!) lists them.")
+                            {:event event}))))
+    (set wanted)))
+
+(defn- check-function [f]
+  (when-not (ifn? f)
+    (throw (error/error :no-function (str "A handler is a function of one argument, not " (pr-str f) ".") {:handler f}))))
+
 (defn on-lifecycle!
-  "Calls `f` with each lifecycle event whose name is in `events` (nil: all).
-  Returns an id for `off!`."
-  [^Server s events f]
+  "See `espalier.core/on-lifecycle!`; `wanted` of nil is all events."
+  [^Server s wanted f]
+  (state s)
+  (check-function f)
   (let [id     (Object.)
+        wanted (some-> wanted check-events)
         ;; A listener that throws when it is told of a fault would be told again for ever.
         listen (fn [event]
                  (try (f event)
@@ -57,12 +92,13 @@
                         (when (not= :handler-failed (:event event))
                           (emit! s :handler-failed {:error e})))))]
     (swap! (.-listeners s) assoc id
-           {:events (some-> events set), :worker (worker/worker listen (fn [_]))})
+           {:events wanted, :worker (worker/worker listen (fn [_]))})
     id))
 
 (defn off!
   "Removes a handler or listener; returns whether it was there."
   [^Server s id]
+  (state s)
   (let [[old _] (swap-vals! (.-listeners s) dissoc id)]
     (some-> (get-in old [id :worker]) worker/stop!)
     (or (contains? old id) (dispatch/unhandle! (.-dispatcher s) id))))
@@ -73,18 +109,18 @@
   "An offline handle with options of its own, which are checked here already."
   [opts close-with]
   (options/check opts)
-  (let [state (promise)
+  (let [made  (promise)
         fault (fn [fault]
-                (emit! @state (if (:error fault) :handler-failed :handler-behind) fault))
-        s     (Server. opts (dispatch/dispatcher fault) (atom {:status :offline}) (atom {}) (ReentrantLock. true) close-with)]
-    (deliver state s)
+                (emit! @made (if (:error fault) :handler-failed :handler-behind) fault))
+        s     (Server. opts (dispatch/dispatcher fault #(emit! @made :command-failed {:message %})) (atom {:status :offline}) (atom {}) (ReentrantLock. true) close-with)]
+    (deliver made s)
     s))
 
-(defn status "Where the handle stands." [^Server s] (:status @(.-state s)))
-(defn process "The process that this handle has booted, or nil." ^ServerProcess [^Server s] (:process @(.-state s)))
-(defn session "The login, or nil." [^Server s] (:session @(.-state s)))
-(defn owner? "Whether this handle has booted the server." [^Server s] (some? (process s)))
-(defn effective-options "The options in force, complete." [^Server s] (or (:options @(.-state s)) (options/check (.-options s))))
+(defn status "Where the handle stands, a keyword." [s] (:status (state s)))
+(defn process "The process that this handle has booted, or nil." ^ServerProcess [s] (:process (state s)))
+(defn session "The login, or nil." [s] (:session (state s)))
+(defn owner? "Whether this handle has booted the server." [s] (some? (process s)))
+(defn effective-options "The options in force, complete." [s] (or (:options (state s)) (options/check (.-options ^Server s))))
 
 (defn- command-line [^Server s]
   (let [opts (effective-options s)]
@@ -107,8 +143,10 @@
 (extend-type Server
   protocols/Datafiable
   (datafy [^Server s]
-    (let [{:keys [status session process lost]} @(.-state s)]
+    (let [{:keys [status session process lost]} @(.-state s)
+          warnings (options/warnings (effective-options s))]
       (cond-> {:status status, :options (effective-options s), :owner? (owner? s)}
+        (seq warnings) (assoc :warnings warnings)
         process (assoc :pid (.pid ^ServerProcess process) :command (vec (.command ^ServerProcess process)))
         session (merge (select-keys session [:engine :version :client-id :maximum-logins]))
         session (assoc :link (str (:link session)))
@@ -120,7 +158,7 @@
   (let [{:keys [status lost]} @(.-state s)]
     (error/error :server-offline
                  (if lost
-                   (str "The server was lost: " lost ". (sc/boot! s) boots it again.")
+                   (str "The server was lost: " lost ".")
                    (str "The server is " (name status) ". (sc/boot! s) boots it, (sc/connect! s) logs in where one runs."))
                  {:status status, :lost lost})))
 
@@ -128,8 +166,8 @@
   "The session of a handle that is online.
 
   Throws `:espalier.error/server-offline`."
-  [^Server s]
-  (let [{:keys [status session]} @(.-state s)]
+  [s]
+  (let [{:keys [status session]} (state s)]
     (if (= :online status) session (throw (offline s)))))
 
 (defn send!
@@ -150,6 +188,8 @@
 (defn on-osc!
   "See `espalier.core/on-osc!`."
   [^Server s pattern f once?]
+  (state s)
+  (check-function f)
   (dispatch/handle! (.-dispatcher s) pattern f once?))
 
 ;; ---- one change of state at a time
@@ -159,6 +199,7 @@
 
   Throws `:espalier.error/busy` where one takes longer than any should."
   [^Server s f]
+  (state s)
   (let [^ReentrantLock lock (.-lock s)
         patience            60]
     (when-not (.tryLock lock patience TimeUnit/SECONDS)

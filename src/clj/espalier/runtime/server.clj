@@ -1,7 +1,8 @@
 (ns espalier.runtime.server
   "The life of a handle: offline, booting, online, quitting, lost. Each function
   that `espalier.core` has under the same name is documented there."
-  (:require [espalier.model.engine :as engine]
+  (:require [clojure.string :as str]
+            [espalier.model.engine :as engine]
             [espalier.model.error :as error]
             [espalier.model.options :as options]
             [espalier.model.watch :as watch]
@@ -56,12 +57,27 @@
     (when (identical? process current)
       (if (= :online status)
         (lost! s session :process-died
-               (str "its process ended (" exit "): " (.reason process))
+               (str "its process ended (" exit ")" (some->> (.orElse (.failure ^ServerProcess process) nil) (str ": "))
+                    "; (sc/boot! s) boots it again")
                {:exit-code (.code exit), :reason (.reason process)})
         (dispatch/fail-all! (.-dispatcher s)
                             (error/error :server-cannot-boot
                                          (str "The server ended while booting (" exit "): " (.reason process))
                                          {:reason :process-ended, :exit-code (.code exit)}))))))
+
+(defn- what-next
+  "What brings a lost server back."
+  [s {:keys [owner?]}]
+  (if owner?
+    "; (sc/boot! s) boots it again"
+    (str "; (sc/connect! s {:port " (:port (effective-options s)) "}) logs in again where it runs")))
+
+(defn- port-closed!
+  "The machine of another's server says that nobody listens there any more. Of our
+  own the process tells."
+  [^Server s session]
+  (when-not (:owner? session)
+    (lost! s session :connection-closed (str "its port was closed" (what-next s session)) {})))
 
 (defn- link-closed!
   "The link ended by itself. Where our own process has ended too, its exit tells
@@ -72,7 +88,7 @@
       (when-not (and process
                      (try (.get (.exit process) 1 TimeUnit/SECONDS) true
                           (catch TimeoutException _ false)))
-        (lost! s session :connection-closed (str "the connection ended: " (ex-message cause)) {:error cause})))))
+        (lost! s session :connection-closed (str "the connection ended: " (ex-message cause) (what-next s session)) {:error cause})))))
 
 (defn- start-watch!
   "Asks for the status at an interval, and notices silence."
@@ -83,7 +99,7 @@
                (when-not (.await stop watch-interval-ms TimeUnit/MILLISECONDS)
                  (let [{:keys [action] :as w} (watch/step w (session/milliseconds) (.get heard))]
                    (if (= :lost action)
-                     (lost! s session :server-silent (str "it has said nothing for " watch-patience-ms " ms")
+                     (lost! s session :server-silent (str "it has said nothing for " watch-patience-ms " ms" (what-next s session))
                             {:patience-ms watch-patience-ms})
                      (do (when (= :woke action) (emit! s :woke (select-keys w [:asleep-ms])))
                          (try (link/send! link ["/status"]) (catch clojure.lang.ExceptionInfo _))
@@ -107,26 +123,33 @@
 (defn- cannot-boot [reason message data & [cause]]
   (error/error :server-cannot-boot message (assoc data :reason reason) cause))
 
+(defn- sentence [words]
+  (str (str/replace words #"[.\s]+$" "") "."))
+
 (defn- boot-failure
   "Why a process that ended, or never was ready, could not boot."
-  [^ServerProcess process ended? timeout-ms]
+  [^ServerProcess process jack ended? timeout-ms]
   (let [lines (mapv #(.text ^ServerProcess$Line %) (.output process))
         words (.reason process)
         data  {:command (vec (.command process)), :output lines}]
     (cond
       (some #(ServerOutput/saysPortTaken %) lines)
-      (cannot-boot :port-taken (str "The port is taken: " words ". (sc/boot! s {:port (sc/find-free-port)}) takes another.") data)
+      (cannot-boot :port-taken (str "The port is taken: " (sentence words) " (sc/boot! s {:port (sc/find-free-port)}) takes another.") data)
+
+      (and jack (some #(ServerOutput/saysNoAudio %) lines))
+      (cannot-boot :no-audio (str "The private JACK server did not take the server: " (sentence words)
+                                  " Its last words: " (sentence (.reason ^ServerProcess (:process jack)))) data)
 
       (some #(ServerOutput/saysNoAudio %) lines)
-      (cannot-boot :no-audio (str "There is no audio to play on: " words " No JACK server runs here that this server could join. "
+      (cannot-boot :no-audio (str "There is no audio to play on: " (sentence words) " No JACK server runs here that this server could join. "
                                   "(sc/boot! s {:audio :dummy}) boots without any device; for sound, start JACK first, "
                                   "with jackd -d alsa for example.") data)
       ended?
-      (cannot-boot :process-ended (str "The server ended instead of booting (" (.getNow (.exit process) nil) "): " words) data)
+      (cannot-boot :process-ended (str "The server ended instead of booting (" (.getNow (.exit process) nil) "): " (sentence words)) data)
 
       :else
-      (cannot-boot :never-ready (str "The server was not ready within " timeout-ms " ms; the last that it said: " words
-                                     ". (sc/boot! s {:boot-timeout-ms " (* 2 timeout-ms) "}) waits longer.") data))))
+      (cannot-boot :never-ready (str "The server was not ready within " timeout-ms " ms; the last that it said: " (sentence words)
+                                     " (sc/boot! s {:boot-timeout-ms " (* 2 timeout-ms) "}) waits longer.") data))))
 
 (defn- shared-memory
   "The file that a server leaves in Linux's shared memory when it is killed; its
@@ -162,15 +185,15 @@
     (when (> (session/milliseconds) deadline)
       (throw (TimeoutException.)))))
 
-(defn- await-ready! [^ServerProcess process {:keys [boot-timeout-ms verbosity] :as opts}]
+(defn- await-ready! [^ServerProcess process jack {:keys [boot-timeout-ms verbosity] :as opts}]
   (try (if (neg? verbosity)
          (await-answer! process opts)
          (.awaitReady process (Duration/ofMillis boot-timeout-ms)))
        (catch ServerProcess$NotReadyException _
          (.get (.exit process) 1 TimeUnit/SECONDS)
-         (throw (boot-failure process true boot-timeout-ms)))
+         (throw (boot-failure process jack true boot-timeout-ms)))
        (catch TimeoutException _
-         (throw (boot-failure process false boot-timeout-ms)))))
+         (throw (boot-failure process jack false boot-timeout-ms)))))
 
 (defn- open-session! [^Server s opts owner?]
   (emit! s :connecting)
@@ -178,9 +201,11 @@
     (let [session (promise)]
       (deliver session
                (session/open! (.-dispatcher s) opts (options/engine opts) owner?
-                              {:on-malformed #(emit! s :malformed-packet {:error %})
-                               :on-closed    (fn [cause]
-                                               (when (realized? session) (link-closed! s @session cause)))}))
+                              {:on-malformed   #(emit! s :malformed-packet {:error %})
+                               :on-unreachable (fn []
+                                                 (when (realized? session) (port-closed! s @session)))
+                               :on-closed      (fn [cause]
+                                                 (when (realized? session) (link-closed! s @session cause)))}))
       @session)
     (catch Throwable e
       (emit! s :connect-failed {:error e})
@@ -207,7 +232,7 @@
           (let [jack    (when (= :dummy (:audio opts)) (audio/start-dummy! opts))
                 _       (become! s :booting {:jack jack})
                 process (spawn! s opts executable jack)]
-            (await-ready! process opts)
+            (await-ready! process jack opts)
             (emit! s :process-booted {:pid (.pid ^ServerProcess process)})
             (online! s (open-session! s opts true) opts)
             (emit! s :booted)

@@ -112,7 +112,8 @@
 (defn- too-many-clients [options words]
   (error/error :too-many-clients
                (str "The server at " (place options) " takes no more clients: " words
-                    ". Another client's (sc/disconnect! s) gives its place back; (sc/boot! s {:maximum-logins 4}) boots with more.")
+                    ". A client that leaves by (sc/disconnect! s) makes room; the server's owner boots it for more by (sc/quit! s),"
+                    " then (sc/boot! s {:maximum-logins 4}).")
                {:words words}))
 
 (defn- already-registered [options]
@@ -230,12 +231,12 @@
   `options`     as `espalier.model.options/check` returns them
   `engine`      what the server is taken for until it says
   `owner?`      whether we have booted it: then all default groups are made
-  `on-malformed`, `on-closed`  called by the link
+  `on-malformed`, `on-unreachable`, `on-closed`  called by the link
 
   Throws `:espalier.error/nobody-listens`, `:espalier.error/no-answer`,
   `:espalier.error/too-many-clients`, `:espalier.error/already-registered`; the
   link is closed then."
-  [dispatcher {:keys [protocol timeout-ms] :as options} engine owner? {:keys [on-malformed on-closed]}]
+  [dispatcher {:keys [protocol timeout-ms] :as options} engine owner? {:keys [on-malformed on-unreachable on-closed]}]
   (let [heard   (AtomicLong. (milliseconds))
         link    (try
                   (link/open (target options)
@@ -244,7 +245,9 @@
                                              (dispatch/arrived! dispatcher m))
                               :idle?       #(dispatch/idle? dispatcher)
                               :malformed   on-malformed
-                              :unreachable #(dispatch/fail-all! dispatcher (nobody-listens options nil))
+                              :unreachable (fn []
+                                             (dispatch/fail-all! dispatcher (nobody-listens options nil))
+                                             (on-unreachable))
                               :closed      on-closed})
                   (catch IOException e (throw (nobody-listens options e))))
         session {:dispatcher dispatcher, :link link, :heard heard, :syncs (AtomicInteger.), :owner? owner?}]
@@ -273,6 +276,7 @@
         (assoc session :ids (allocators options client-id maximum-logins)))
       (catch Throwable e
         (.close ^Link link)
+        (dispatch/fail-all! dispatcher e)
         (throw e)))))
 
 (defn answers?

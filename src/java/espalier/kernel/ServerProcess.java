@@ -12,6 +12,7 @@ import java.util.ArrayList;
 import java.util.Deque;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
@@ -344,18 +345,22 @@ public final class ServerProcess {
 
   /** Why the process ended or is in trouble: the first line of its output that tells, or the last that it printed. */
   public String reason() {
-    List<Line> kept = output();
-    return kept.stream()
-        .map(Line::text)
-        .filter(line -> ServerOutput.meaning(line) == ServerOutput.Meaning.FAILURE)
-        .findFirst()
+    return failure()
         .orElseGet(
             () ->
-                kept.stream()
+                output().stream()
                     .map(Line::text)
                     .filter(line -> !line.isBlank())
                     .reduce((earlier, later) -> later)
                     .orElse("it printed nothing"));
+  }
+
+  /** The first line of its output that tells of a failure. */
+  public Optional<String> failure() {
+    return output().stream()
+        .map(Line::text)
+        .filter(line -> ServerOutput.meaning(line) == ServerOutput.Meaning.FAILURE)
+        .findFirst();
   }
 
   /** The last 500 lines that the process printed. */
