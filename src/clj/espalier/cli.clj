@@ -30,6 +30,7 @@ An --option is any of (sc/doc-options): bin/espalier demo --executable supernova
   (loop [[x y & more :as args] args, opts {}]
     (cond
       (empty? args)               opts
+      (= "--help" x)              {:help true}
       (str/starts-with? x "--")   (if y
                                     (recur more (assoc opts (keyword (subs x 2)) (value y)))
                                     (throw (ex-info (str x " wants a value.") {})))
@@ -40,8 +41,11 @@ An --option is any of (sc/doc-options): bin/espalier demo --executable supernova
   "Runs a command with its arguments; returns the exit code."
   [[command & args]]
   (case command
-    "demo"   (try ((requiring-resolve 'espalier.demo/run) (options args))
-                  (catch clojure.lang.ExceptionInfo e (usage (ex-message e))))
+    "demo"   (let [opts (try (options args) (catch clojure.lang.ExceptionInfo e e))]
+               (cond
+                 (instance? Throwable opts) (usage (ex-message opts))
+                 (contains? opts :help)     (usage nil)
+                 :else                      ((requiring-resolve 'espalier.demo/run) opts)))
     "doctor" ((requiring-resolve 'espalier.doctor/run))
     ("help" "--help" "-h") (do (println help) 0)
     (usage (when command (str "There is no command " command ".")))))

@@ -88,9 +88,10 @@
   all clients, as many as the server says that it lets in.
 
   Throws what `server` throws; `:espalier.error/server-online`;
-  `:espalier.error/no-executable`; and `:espalier.error/server-cannot-boot`, whose
-  `:reason` is :port-taken, :bad-address, :no-audio, :process-ended or
-  :never-ready. The handle is offline then, and nothing is left behind.
+  `:espalier.error/no-executable`, `:espalier.error/not-executable`; and
+  `:espalier.error/server-cannot-boot`, whose `:reason` is :port-taken,
+  :bad-address, :no-audio, :process-ended, :never-ready or :no-login. The handle
+  is offline then, and nothing is left behind.
 
       (sc/boot! s {:input-bus-channel-count 2})"
   ([s] (boot! s {}))
@@ -103,7 +104,7 @@
 
   Throws what `server` throws; `:espalier.error/server-online`;
   `:espalier.error/nobody-listens`; `:espalier.error/no-answer`;
-  `:espalier.error/too-many-clients`; `:espalier.error/already-registered`. The
+  `:espalier.error/link-closed`; `:espalier.error/too-many-clients`; `:espalier.error/already-registered`. The
   handle is offline then.
 
       (sc/connect! (sc/server) {:port 57110})"
@@ -121,11 +122,13 @@
 (defn quit!
   "Ends the server and returns the handle, offline. Harmless when it is offline.
   The process is asked, and after two seconds signalled; it is gone when this
-  returns.
+  returns, at once where it obeys, within some five seconds where it does not.
 
-  `:force`  ends a server too that another has booted
+  `:force`  asks a server to end too that another has booted
 
-  Throws `:espalier.error/unowned-server-shutdown` for another's server without it."
+  Throws `:espalier.error/unowned-server-shutdown` for another's server without
+  `:force`, and `:espalier.error/no-answer` where another's does not answer; the
+  handle is offline then."
   ([s] (quit! s {}))
   ([s opts] (server/quit! s (:force (options/check-call opts #{:force})))))
 

@@ -7,6 +7,7 @@
             [espalier.runtime.port :as port])
   (:import [espalier.kernel ServerProcess ServerProcess$Line ServerProcess$Spec]
            [java.io FileInputStream IOException]
+           [java.time Duration]
            [java.util.concurrent TimeUnit]
            [java.util.function Consumer Predicate]))
 
@@ -30,7 +31,8 @@
   (try
     (let [process (ServerProcess/start (ServerProcess$Spec. command {} (reify Predicate (test [_ _] false)) nil
                                                             (reify Consumer (accept [_ _]))))]
-      (.get (.exit process) 5 TimeUnit/SECONDS)
+      (try (.get (.exit process) 5 TimeUnit/SECONDS)
+           (finally (.end process nil Duration/ZERO (Duration/ofMillis 200))))
       (first (filter #(re-find #"\d" %) (map #(.text ^ServerProcess$Line %) (.output process)))))
     (catch Exception _ nil)))
 

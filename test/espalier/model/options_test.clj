@@ -102,7 +102,6 @@
     {:protocol 'tcp}                              {:protocol :tcp}
     {:audio "dummy"}                              {:audio :dummy}
     {:executable :supernova}                      {:executable "supernova"}
-    {:executable :rehearsal}
     {:executable (io/file "/opt" "scsynth")}      {:executable "/opt/scsynth"}
     {:restricted-path (io/file "/tmp")}           {:restricted-path "/tmp"}
     {:restricted-path (.toPath (io/file "/tmp"))} {:restricted-path "/tmp"}
@@ -239,7 +238,6 @@
   (are [executable engine] (= engine (options/engine {:executable executable}))
     nil                                         :scsynth
     "scsynth"                                   :scsynth
-    :rehearsal                                  :scsynth
     "supernova"                                 :supernova
     "/usr/bin/supernova"                        :supernova
     "C:\\SuperCollider-3.13.0\\supernova.exe"   :supernova
@@ -331,7 +329,7 @@
        :address           (gen/one-of [(gen/elements ["0.0.0.0" "::" "::1" "255.255.255.255"])
                                        (gen/fmap #(str/join "." %) (gen/vector (gen/choose 0 255) 4))])
        :choice            (gen/elements values)
-       :executable        (gen/elements ["scsynth" "supernova" "/opt/bin/supernova" :scsynth :supernova :rehearsal example]))]))
+       :executable        (gen/elements ["scsynth" "supernova" "/opt/bin/supernova" :scsynth :supernova example]))]))
 
 (defn- options-generator
   "Option maps that `check` takes on the platform: some entries, and what is given."

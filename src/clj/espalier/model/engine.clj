@@ -11,17 +11,17 @@
   | `:counts-logins?`         | it limits logins and tells how many there are; where it does not, clients keep a register in the node tree |
   | `:reuses-tcp-port?`       | it boots on a TCP port that its predecessor has just left |
   | `:tcp-clients`            | how many TCP clients it tells apart |
-  | `:quits-cleanly-by-tcp?`  | it survives its own `/quit` with a TCP port open; else it aborts after having answered |"
+  | `:always-says-ready?`     | it says that it is ready whatever its verbosity |"
   {:scsynth   {:max-packet-bytes       {:udp 65507, :tcp (bit-shift-left 1 24)}
                :counts-logins?         true
                :reuses-tcp-port?       true
                :tcp-clients            1
-               :quits-cleanly-by-tcp?  true}
+               :always-says-ready?     false}
    :supernova {:max-packet-bytes       {:udp 32768, :tcp (bit-shift-left 1 20)}
                :counts-logins?         false
                :reuses-tcp-port?       false
                :tcp-clients            Long/MAX_VALUE
-               :quits-cleanly-by-tcp?  false}})
+               :always-says-ready?     true}})
 
 (defn trait
   "What the engine is like in one respect; an engine that is not known is taken

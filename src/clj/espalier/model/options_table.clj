@@ -165,7 +165,7 @@
 
    {:name :boot-timeout-ms, :type :integer, :default 10000, :range milliseconds
     :engines both
-    :doc "milliseconds that a boot may take"}
+    :doc "milliseconds that a process may take to be ready"}
 
    {:name :dummy-period-frames, :type :integer, :default 64, :range [1 8192]
     :engines both
@@ -179,7 +179,7 @@
     :engines both
     :doc "server to run: a path, or a name to look for; unset, what ESPALIER_SCSYNTH says, or scsynth"}
 
-   {:name :initial-node-id, :type :integer, :default 1000, :range [2 67108863]
+   {:name :initial-node-id, :type :integer, :default 1000, :range [33 67108863]
     :engines both
     :doc "node id that a client's allocator begins with"}
 

@@ -75,13 +75,34 @@
   (run! #(.delete ^File %) (sockets server))
   (let [jack     (start-jack! jackd server options)
         deadline (+ (System/nanoTime) (* 1000000 (long boot-timeout-ms)))]
-    (while (and (.isAlive jack) (empty? (sockets server)))
-      (when (pos? (- (System/nanoTime) deadline))
-        (end! jack))
-      (Thread/sleep 2))
-    (when-not (.isAlive jack)
-      (.get (.exit jack) 1 TimeUnit/SECONDS))
-    jack))
+    (try
+      (while (and (.isAlive jack) (empty? (sockets server)))
+        (when (pos? (- (System/nanoTime) deadline))
+          (end! jack))
+        (Thread/sleep 2))
+      (when-not (.isAlive jack)
+        (.get (.exit jack) 1 TimeUnit/SECONDS))
+      jack
+      (catch InterruptedException e
+        (end! jack)
+        (throw e)))))
+
+(defn- start-named!
+  "What `start-dummy!` returns, for a server of this name; nil where the name is
+  taken; or `{:failed reason}`."
+  [jackd server options]
+  (when-let [claimed (claim server)]
+    (let [^ServerProcess jack
+          (try (attempt! jackd server options)
+               (catch Throwable e
+                 (.close claimed)
+                 (throw e)))]
+      (if (.isAlive jack)
+        {:process     jack
+         :claim       claimed
+         :environment {"JACK_DEFAULT_SERVER" server, "JACK_NO_START_SERVER" "1"}}
+        (do (.close claimed)
+            {:failed (.reason jack)})))))
 
 (defn start-dummy!
   "Starts a private JACK server with the dummy driver and waits until it listens.
@@ -97,20 +118,15 @@
                   (throw (cannot-boot (str "{:audio :dummy} needs jackd, which is not on the PATH. On Debian or Ubuntu: "
                                            "apt-get install jackd2; on macOS: brew install jack.")
                                       {:path (System/getenv "PATH")})))]
-    (loop [[server & more] servers, said nil]
+    (loop [[server & more] servers, failed nil]
       (when-not server
         (throw (cannot-boot (str "No private JACK server could be started: "
-                                 (or said "eight run already, and JACK allows no more on a machine")
+                                 (or failed "eight run already, and JACK allows no more on a machine")
                                  ". If no other JACK runs here, its list of dead ones is full: rm /dev/shm/jack-shm-registry") {})))
-      (if-let [claimed (claim server)]
-        (let [jack (attempt! jackd server options)]
-          (if (.isAlive jack)
-            {:process     jack
-             :claim       claimed
-             :environment {"JACK_DEFAULT_SERVER" server, "JACK_NO_START_SERVER" "1"}}
-            (do (.close claimed)
-                (recur more (.reason jack)))))
-        (recur more said)))))
+      (let [started (start-named! jackd server options)]
+        (if (:process started)
+          started
+          (recur more (or (:failed started) failed)))))))
 
 (defn stop-dummy!
   "Ends a private JACK server; nil is ignored."

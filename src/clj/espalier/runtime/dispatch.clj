@@ -94,7 +94,7 @@
       ;; Wrapped anew, so that its stack trace shows the call that waited.
       (let [cause (ex-cause e)]
         (throw (ex-info (ex-message cause) (or (ex-data cause) {}) cause))))
-    (catch InterruptedException e
+    (catch Throwable e
       (forget! d w)
       (throw e))))
 

@@ -104,6 +104,11 @@
       (TcpLink/open remote (Duration/ofMillis timeout-ms) listener)
       (UdpLink/open remote listener))))
 
+(defn closed
+  "The error of a link that is gone; `cause` is why."
+  [^Exception cause]
+  (error/error :link-closed (str "The connection to the server is gone: " (ex-message cause) ".") {} cause))
+
 (defn send!
   "Sends a message or bundle; returns nil.
 
@@ -120,6 +125,4 @@
     (catch IllegalArgumentException e
       (throw (error/error :invalid-message (str "Cannot be sent: " (ex-message e) ".") {:message x} e)))
     (catch IOException e
-      (throw (error/error :link-closed
-                          (str "The link to the server is gone: " (ex-message e) ". (sc/status s) tells whether it lives.")
-                          {:message x} e)))))
+      (throw (closed e)))))

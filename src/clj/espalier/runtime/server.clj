@@ -12,13 +12,15 @@
             [espalier.runtime.handle :as handle :refer [become! effective-options emit! leave! live locked offline owner? process status]]
             [espalier.runtime.link :as link]
             [espalier.runtime.port :as port]
-            [espalier.runtime.session :as session])
+            [espalier.runtime.session :as session]
+            [espalier.runtime.worker :as worker])
   (:import [espalier.kernel ServerOutput ServerProcess ServerProcess$Ask ServerProcess$Exit
             ServerProcess$Line ServerProcess$NotReadyException ServerProcess$Spec]
            [espalier.runtime.handle Server]
-           [java.nio.file Path]
+           [java.nio.file Files LinkOption Path]
+           [java.util Set]
            [java.time Duration]
-           [java.util.concurrent CompletableFuture CountDownLatch TimeUnit TimeoutException]
+           [java.util.concurrent CompletableFuture ConcurrentHashMap CountDownLatch TimeUnit TimeoutException]
            [java.util.concurrent.atomic AtomicLong]
            [java.util.function Consumer Predicate]))
 
@@ -39,9 +41,9 @@
   [^Server s session event why data]
   (locked s
     (fn []
-      (let [{:keys [status jack] ^ServerProcess process :process current :session :as state} @(.-state s)]
+      (let [{:keys [status jack options] ^ServerProcess process :process current :session :as state} @(.-state s)]
         (when (and (= :online status) (identical? session current))
-          (leave! s :lost {:lost why})
+          (leave! s :lost {:lost why, :last options})
           (stop-watch! state)
           (emit! s event data)
           (session/abandon! session (offline s))
@@ -55,15 +57,17 @@
 (defn- process-ended! [^Server s ^ServerProcess process ^ServerProcess$Exit exit]
   (let [{:keys [status session] current :process} @(.-state s)]
     (when (identical? process current)
-      (if (= :online status)
-        (lost! s session :process-died
-               (str "its process ended (" exit ")" (some->> (.orElse (.failure ^ServerProcess process) nil) (str ": "))
-                    "; (sc/boot! s) boots it again")
-               {:exit-code (.code exit), :reason (.reason process)})
+      (let [how (str "(" exit ")" (some->> (.orElse (.failure process) nil) (str ": ")) "; (sc/boot! s) boots it again")]
+        ;; Before the lock: whoever holds it may be waiting for this very server.
         (dispatch/fail-all! (.-dispatcher s)
-                            (error/error :server-cannot-boot
-                                         (str "The server ended while booting (" exit "): " (.reason process))
-                                         {:reason :process-ended, :exit-code (.code exit)}))))))
+                            (if (= :booting status)
+                              (error/error :server-cannot-boot (str "The server ended while booting " how)
+                                           {:reason :process-ended, :exit-code (.code exit)})
+                              (error/error :server-offline (str "The server ended " how ".")
+                                           {:status status, :exit-code (.code exit)})))
+        (when (= :online status)
+          (lost! s session :process-died (str "its process ended " how)
+                 {:exit-code (.code exit), :reason (.reason process)}))))))
 
 (defn- what-next
   "What brings a lost server back."
@@ -95,6 +99,8 @@
   [^Server s {:keys [^AtomicLong heard link] :as session}
    {:keys [watch-interval-ms watch-patience-ms port]}]
   (let [stop (CountDownLatch. 1)
+        ;; By a worker, for a TCP connection that is full blocks whoever sends.
+        ping (worker/worker (fn [_] (link/send! link ["/status"])) (fn [_]))
         tick (fn [w]
                (when-not (.await stop watch-interval-ms TimeUnit/MILLISECONDS)
                  (let [{:keys [action] :as w} (watch/step w (session/milliseconds) (.get heard))]
@@ -102,7 +108,7 @@
                      (lost! s session :server-silent (str "it has said nothing for " watch-patience-ms " ms" (what-next s session))
                             {:patience-ms watch-patience-ms})
                      (do (when (= :woke action) (emit! s :woke (select-keys w [:asleep-ms])))
-                         (try (link/send! link ["/status"]) (catch clojure.lang.ExceptionInfo _))
+                         (worker/offer! ping :ping)
                          w)))))]
     (doto (Thread. #(loop [w (watch/start (session/milliseconds) watch-interval-ms watch-patience-ms)]
                       (when-let [w (tick w)] (recur w)))
@@ -128,34 +134,65 @@
 
 (defn- boot-failure
   "Why a process that ended, or never was ready, could not boot."
-  [^ServerProcess process jack ended? timeout-ms]
+  [^ServerProcess process jack ended? timeout-ms & [cause]]
   (let [lines (mapv #(.text ^ServerProcess$Line %) (.output process))
         words (.reason process)
         data  {:command (vec (.command process)), :output lines}]
     (cond
       (some #(ServerOutput/saysPortTaken %) lines)
-      (cannot-boot :port-taken (str "The port is taken: " (sentence words) " (sc/boot! s {:port (sc/find-free-port)}) takes another.") data)
+      (cannot-boot :port-taken (str "The port is taken: " (sentence words) " (sc/boot! s {:port (sc/find-free-port)}) takes another.") data cause)
 
       (and jack (some #(ServerOutput/saysNoAudio %) lines))
       (cannot-boot :no-audio (str "The private JACK server did not take the server: " (sentence words)
-                                  " Its last words: " (sentence (.reason ^ServerProcess (:process jack)))) data)
+                                  " Its last words: " (sentence (.reason ^ServerProcess (:process jack)))) data cause)
+
 
       (some #(ServerOutput/saysNoAudio %) lines)
       (cannot-boot :no-audio (str "There is no audio to play on: " (sentence words) " No JACK server runs here that this server could join. "
                                   "(sc/boot! s {:audio :dummy}) boots without any device; for sound, start JACK first, "
-                                  "with jackd -d alsa for example.") data)
+                                  "with jackd -d alsa for example.") data cause)
       ended?
-      (cannot-boot :process-ended (str "The server ended instead of booting (" (.getNow (.exit process) nil) "): " (sentence words)) data)
+      (cannot-boot :process-ended (str "The server ended instead of booting (" (.getNow (.exit process) nil) "): " (sentence words)) data cause)
 
       :else
       (cannot-boot :never-ready (str "The server was not ready within " timeout-ms " ms; the last that it said: " (sentence words)
-                                     " (sc/boot! s {:boot-timeout-ms " (* 2 timeout-ms) "}) waits longer.") data))))
+                                     " (sc/boot! s {:boot-timeout-ms " (* 2 timeout-ms) "}) waits longer.") data cause))))
+
+(defn- login-failure
+  "Why a process that was ready could not be logged in to: where it has ended, that."
+  [^ServerProcess process jack {:keys [boot-timeout-ms]} e]
+  (if (try (.get (.exit process) 300 TimeUnit/MILLISECONDS) (catch TimeoutException _ nil))
+    (boot-failure process jack true boot-timeout-ms e)
+    (cannot-boot :no-login (str "The server is ready, but the login failed: " (ex-message e)) {} e)))
+
 
 (defn- shared-memory
   "The file that a server leaves in Linux's shared memory when it is killed; its
   name has the port."
   ^Path [port]
   (Path/of (str "/dev/shm/SuperColliderServer_" port) (make-array String 0)))
+
+(def ^:private booting
+  "The ports on which servers of this JVM are being booted."
+  (ConcurrentHashMap/newKeySet))
+
+(defn- check-port!
+  "Throws where a server on this port would fail, or harm another: the name of the
+  shared memory is the same for UDP and TCP, and whoever boots replaces it."
+  [{:keys [protocol port] :as opts}]
+  (let [reuses? (engine/trait (options/engine opts) :reuses-tcp-port?)]
+    (port/check-free! opts reuses?)
+    (when (Files/exists (shared-memory port) (make-array LinkOption 0))
+      (port/check-free! (assoc opts :protocol ({:udp :tcp, :tcp :udp} protocol)) reuses?))))
+
+(defn- alone-on-port
+  "Calls `f` while no other boot of this JVM is under way on the port."
+  [{:keys [port] :as opts} f]
+  (when-not (.add ^Set booting port)
+    (throw (cannot-boot :port-taken (str "Another handle is booting on port " port ". (sc/boot! s {:port (sc/find-free-port)}) takes another.")
+                        (select-keys opts [:port :protocol :ip-address]))))
+  (try (f)
+       (finally (.remove ^Set booting port))))
 
 (defn- ready? [line]
   (= "READY" (str (ServerOutput/meaning line))))
@@ -176,17 +213,19 @@
   "Waits until the server answers: scsynth of negative verbosity does not say that
   it is ready."
   [^ServerProcess process {:keys [boot-timeout-ms] :as opts}]
-  (let [deadline (+ (session/milliseconds) boot-timeout-ms)]
-    (while (not (or (.isDone (.ready process))
+  (let [deadline (+ (session/milliseconds) boot-timeout-ms)
+        ready    (.ready process)]
+    (while (not (or (.isDone ready)
                     (> (session/milliseconds) deadline)
-                    (session/answers? opts 50))))
+                    (session/answers? opts 50)
+                    (Thread/sleep 20))))
     (when-not (.isAlive process)
       (.awaitReady process (Duration/ofSeconds 1)))
     (when (> (session/milliseconds) deadline)
       (throw (TimeoutException.)))))
 
 (defn- await-ready! [^ServerProcess process jack {:keys [boot-timeout-ms verbosity] :as opts}]
-  (try (if (neg? verbosity)
+  (try (if (and (neg? verbosity) (not (engine/trait (options/engine opts) :always-says-ready?)))
          (await-answer! process opts)
          (.awaitReady process (Duration/ofMillis boot-timeout-ms)))
        (catch ServerProcess$NotReadyException _
@@ -205,7 +244,9 @@
                                :on-unreachable (fn []
                                                  (when (realized? session) (port-closed! s @session)))
                                :on-closed      (fn [cause]
-                                                 (when (realized? session) (link-closed! s @session cause)))}))
+                                                 (cond
+                                                   (realized? session) (link-closed! s @session cause)
+                                                   cause (dispatch/fail-all! (.-dispatcher s) (link/closed cause))))}))
       @session)
     (catch Throwable e
       (emit! s :connect-failed {:error e})
@@ -215,6 +256,21 @@
   (become! s :online {:session session})
   (become! s :online {:watch (start-watch! s session opts)})
   (emit! s :connected))
+
+(defn- start!
+  "Starts audio and server, and logs in."
+  [^Server s opts executable]
+  (check-port! opts)
+  (let [jack    (when (= :dummy (:audio opts)) (audio/start-dummy! opts))
+        _       (become! s :booting {:jack jack})
+        process (spawn! s opts executable jack)]
+    (await-ready! process jack opts)
+    (emit! s :process-booted {:pid (.pid ^ServerProcess process)})
+    (online! s (open-session! s opts true) opts)
+    (emit! s :booted)
+    ;; It may have died before it was online, when nobody minded.
+    (when-not (.isAlive ^ServerProcess process)
+      (process-ended! s process (.get (.exit ^ServerProcess process) 1 TimeUnit/SECONDS)))))
 
 (defn boot!
   "See `espalier.core/boot!`."
@@ -228,20 +284,14 @@
         (leave! s :booting {:options opts})
         (emit! s :booting {:warnings (options/warnings opts (executable/platform))})
         (try
-          (port/check-free! opts (engine/trait (options/engine opts) :reuses-tcp-port?))
-          (let [jack    (when (= :dummy (:audio opts)) (audio/start-dummy! opts))
-                _       (become! s :booting {:jack jack})
-                process (spawn! s opts executable jack)]
-            (await-ready! process jack opts)
-            (emit! s :process-booted {:pid (.pid ^ServerProcess process)})
-            (online! s (open-session! s opts true) opts)
-            (emit! s :booted)
-            ;; It may have died before it was online, when nobody minded.
-            (when-not (.isAlive ^ServerProcess process)
-              (process-ended! s process (.get (.exit ^ServerProcess process) 1 TimeUnit/SECONDS)))
-            s)
+          (alone-on-port opts #(start! s opts executable))
+          s
           (catch Throwable e
-            (let [{:keys [process jack] :as state} @(.-state s)]
+            (let [{:keys [jack] ^ServerProcess process :process :as state} @(.-state s)
+                  e (if (or (nil? process) (not (instance? Exception e)) (instance? InterruptedException e)
+                            (= :espalier.error/server-cannot-boot (error/code e)))
+                      e
+                      (login-failure process jack opts e))]
               (stop-watch! state)
               (leave! s :offline)
               (kill! process)
@@ -284,9 +334,9 @@
           :online (do (become! s :quitting)
                       (stop-watch! state)
                       (emit! s :disconnecting)
-                      (session/close! session (:timeout-ms options))
-                      (end-session! s session)
-                      (emit! s :disconnected))
+                      (try (session/close! session (:timeout-ms options))
+                           (finally (end-session! s session)
+                                    (emit! s :disconnected))))
           (leave! s :offline))
         s))))
 
@@ -297,8 +347,7 @@
         (Duration/ofSeconds 1)))
 
 (defn- quit-other! [{:keys [session options]}]
-  (try (session/request! session ["/quit"] ["/done" "/quit"] (:timeout-ms options))
-       (catch clojure.lang.ExceptionInfo _)))
+  (session/request! session ["/quit"] ["/done" "/quit"] (:timeout-ms options)))
 
 (defn quit!
   "See `espalier.core/quit!`."
@@ -314,12 +363,13 @@
                       (become! s :quitting)
                       (stop-watch! state)
                       (emit! s :quitting)
-                      (if process (quit-process! state) (quit-other! state))
-                      (end-session! s session)
-                      (audio/stop-dummy! jack)
-                      (when process (emit! s :process-quit))
-                      (emit! s :disconnected)
-                      (emit! s :quit))
+                      (try (if process (quit-process! state) (quit-other! state))
+                           (finally
+                             (end-session! s session)
+                             (audio/stop-dummy! jack)
+                             (when process (emit! s :process-quit))
+                             (emit! s :disconnected)
+                             (emit! s :quit))))
           (leave! s :offline))
         s))))
 
@@ -328,9 +378,9 @@
   [^Server s]
   (locked s
     (fn []
-      (let [opts (:options @(.-state s))]
+      (let [{:keys [options last]} @(.-state s)]
         (quit! s false)
-        (boot! s (or opts {}))))))
+        (boot! s (or options last {}))))))
 
 (defn reset-server!
   "See `espalier.core/reset-server!`."
@@ -343,7 +393,10 @@
 (defn close!
   "Ends it rightly: quits a server of ours, leaves another's."
   [^Server s]
-  (if (owner? s) (quit! s false) (disconnect! s))
+  ;; An interrupt must not keep a server alive that nobody holds any more.
+  (let [interrupted? (Thread/interrupted)]
+    (try (locked s #(if (owner? s) (quit! s false) (disconnect! s)))
+         (finally (when interrupted? (.interrupt (Thread/currentThread))))))
   nil)
 
 (defn server

@@ -7,7 +7,8 @@
             [espalier.model.options :as options]
             [espalier.model.register :as register]
             [espalier.runtime.dispatch :as dispatch]
-            [espalier.runtime.link :as link])
+            [espalier.runtime.link :as link]
+            [espalier.runtime.worker :as worker])
   (:import [espalier.kernel BlockIds Link NodeIds]
            [java.io IOException]
            [java.util.concurrent CountDownLatch TimeUnit]
@@ -42,12 +43,14 @@
   "Sends a question and returns the waiter for its reply, which begins with
   `reply`."
   [{:keys [dispatcher link]} message reply]
-  (let [waiter (dispatch/expect! dispatcher reply (first message))]
-    (try (link/send! link message)
-         (catch Throwable e
-           (dispatch/forget! dispatcher waiter)
-           (throw e)))
-    waiter))
+  ;; In the order of sending, for a /fail is told apart by its place alone.
+  (locking dispatcher
+    (let [waiter (dispatch/expect! dispatcher reply (first message))]
+      (try (link/send! link message)
+           (catch Throwable e
+             (dispatch/forget! dispatcher waiter)
+             (throw e)))
+      waiter)))
 
 (defn- answer
   "Waits for a reply, or the `/fail`, as a vector."
@@ -154,7 +157,10 @@
         (throw (too-many-clients options (str "all " maximum-logins " client ids are claimed: " (vec (keys claims))))))
       (let [claim (register/claim-id client (rand-int 1000000))]
         (link/send! (:link session) ["/g_new" claim 1 register/group-id])
-        (if (= claim (get-in (query-register! session options) [:claims client]))
+        (if (try (= claim (get-in (query-register! session options) [:claims client]))
+                 (catch Throwable e
+                   (try (link/send! (:link session) ["/n_free" claim]) (catch clojure.lang.ExceptionInfo _))
+                   (throw e)))
           {:client-id client, :maximum-logins maximum-logins, :claim claim}
           (do (link/send! (:link session) ["/n_free" claim])
               (sync! session timeout-ms)
@@ -163,20 +169,15 @@
 (defn- register!
   "The login on a server that counts none: `position` is our place in its list of
   clients, which says only whether we are alone."
-  [session {:keys [timeout-ms] :as options} owner? position]
+  [session options owner? position]
   (let [own (:maximum-logins options)]
     (when (and owner? (> own 1))
       (run! #(link/send! (:link session) %) (register/rows own {})))
-    (try
-      (if-let [known (when (or (not owner?) (> own 1)) (query-register! session options))]
-        (claim! session options (or (:maximum-logins known) own))
-        (if (zero? position)
-          {:client-id 0, :maximum-logins 1}
-          (throw (too-many-clients options "it was booted for one, and one is there"))))
-      (catch clojure.lang.ExceptionInfo e
-        ;; The server has let us in all the same.
-        (request! session ["/notify" 0] ["/done" "/notify"] timeout-ms)
-        (throw e)))))
+    (if-let [known (when (or (not owner?) (> own 1)) (query-register! session options))]
+      (claim! session options (or (:maximum-logins known) own))
+      (if (zero? position)
+        {:client-id 0, :maximum-logins 1}
+        (throw (too-many-clients options "it was booted for one, and one is there"))))))
 
 ;; ---- what is ours
 
@@ -267,6 +268,9 @@
                                    granted
                                    (register! session options owner? (:client-id granted))))
             {:keys [client-id maximum-logins]} session]
+        (when (>= client-id NodeIds/MAX_CLIENTS)
+          (throw (too-many-clients options (str "it gave client id " client-id ", and only " NodeIds/MAX_CLIENTS
+                                                " clients have node ids of their own"))))
         (if owner?
           (do (answer session asked-groups timeout-ms)
               (when (> maximum-logins expected)
@@ -275,6 +279,9 @@
           (ensure-default-group! session timeout-ms))
         (assoc session :ids (allocators options client-id maximum-logins)))
       (catch Throwable e
+        ;; The server may have let us in all the same. By TCP, scsynth would log out whom it takes us for.
+        (when-not (and (= :tcp protocol) (= 1 (engine/trait engine :tcp-clients)))
+          (try (link/send! link ["/notify" 0]) (catch Throwable _)))
         (.close ^Link link)
         (dispatch/fail-all! dispatcher e)
         (throw e)))))
@@ -292,18 +299,26 @@
                                    :closed      (fn [_])})]
         (link/send! link ["/status"])
         (.await answer wait-ms TimeUnit/MILLISECONDS))
-      (catch IOException _ false))))
+      (catch IOException _ false)
+      (catch clojure.lang.ExceptionInfo _ false))))
+
+(defn- log-out! [{:keys [link claim] :as session} timeout-ms]
+  (try
+    (when claim
+      (link/send! link ["/n_free" claim]))
+    (request! session ["/notify" 0] ["/done" "/notify"] timeout-ms)
+    (catch clojure.lang.ExceptionInfo _)))
 
 (defn close!
   "Logs out and closes the link. Waits for the server's answer, for `patience-ms`
   at the most; a server that gives none is left all the same."
-  [{:keys [^Link link claim] :as session} patience-ms]
-  (try
-    (when claim
-      (link/send! link ["/n_free" claim]))
-    (request! session ["/notify" 0] ["/done" "/notify"] patience-ms)
-    (catch clojure.lang.ExceptionInfo _))
-  (.close link))
+  [{:keys [^Link link] :as session} patience-ms]
+  ;; By a worker, for a TCP connection that is full blocks whoever sends.
+  (let [out (promise)]
+    (worker/offer! (worker/worker (fn [_] (log-out! session patience-ms) (deliver out true)) (fn [_]))
+                   :log-out)
+    (try (deref out patience-ms nil)
+         (finally (.close link)))))
 
 (defn abandon!
   "Closes the link to a server that has ended, and ends every wait with the
@@ -321,5 +336,6 @@
     (let [known (when claim (query-register! session options))]
       (make-default-groups! session maximum-logins (concat [["/clearSched"] ["/g_freeAll" 0]]
                                             (when known (register/rows maximum-logins (:claims known))))))
-    (link/send! link ["/g_freeAll" (default-group-id client-id)]))
+    (do (ensure-default-group! session (:timeout-ms options))
+        (link/send! link ["/g_freeAll" (default-group-id client-id)])))
   (sync! session (:timeout-ms options)))

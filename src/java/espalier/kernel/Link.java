@@ -77,8 +77,8 @@ public abstract sealed class Link implements Closeable permits UdpLink, TcpLink 
     Exception cause = null;
     try {
       readAll();
-    } catch (IOException e) {
-      cause = closed ? null : e;
+    } catch (Throwable e) {
+      cause = closed ? null : e instanceof Exception x ? x : new IOException("The reader failed: " + e, e);
     } finally {
       abort();
       Exception why = cause;

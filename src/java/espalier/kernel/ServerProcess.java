@@ -169,7 +169,7 @@ public final class ServerProcess {
   }
 
   private Thread thread(String what, Runnable body) {
-    String program = Path.of(spec.command().get(0)).getFileName().toString();
+    String program = new File(spec.command().get(0)).getName();
     Thread thread = new Thread(body, "espalier-" + program + "-" + what + "-" + process.pid());
     thread.setDaemon(true);
     thread.start();
@@ -224,11 +224,12 @@ public final class ServerProcess {
   private void awaitExit(Thread out, Thread err) {
     try {
       int code = process.waitFor();
+      // At once: a moment later the file may be that of the next server on this port.
+      removeLeftover();
       // A grandchild may hold the streams open: what the process itself said is there by now.
       out.join(200);
       err.join(200);
       closeStreams();
-      removeLeftover();
       LIVING.remove(this);
       ready.completeExceptionally(new NotReadyException(reason()));
       exit.complete(new Exit(code, asked));
@@ -292,26 +293,38 @@ public final class ServerProcess {
    */
   public Exit end(Ask ask, Duration patience, Duration grace) throws InterruptedException {
     asked = true;
-    if (ask != null && process.isAlive()) {
-      try {
-        ask.run();
-        process.waitFor(patience.toNanos(), TimeUnit.NANOSECONDS);
-      } catch (InterruptedException e) {
-        process.destroyForcibly();
-        throw e;
-      } catch (Exception e) {
-        // It could not be asked: signals remain.
-      }
-    }
-    if (process.isAlive()) {
-      process.destroy();
-      process.waitFor(grace.toNanos(), TimeUnit.NANOSECONDS);
-    }
-    process.destroyForcibly();
     try {
-      return exit.get();
-    } catch (ExecutionException e) {
-      throw new IllegalStateException(e.getCause());
+      if (ask != null && process.isAlive()) {
+        ask(ask, patience);
+      }
+      if (process.isAlive()) {
+        process.destroy();
+        process.waitFor(grace.toNanos(), TimeUnit.NANOSECONDS);
+      }
+    } finally {
+      process.destroyForcibly();
+      exit.join();
+    }
+    return exit.join();
+  }
+
+  /** On a thread of its own, for a connection that is full blocks whoever sends. */
+  private void ask(Ask ask, Duration patience) throws InterruptedException {
+    CompletableFuture<Void> asked = new CompletableFuture<>();
+    thread(
+        "ask",
+        () -> {
+          try {
+            ask.run();
+            asked.complete(null);
+          } catch (Throwable e) {
+            asked.completeExceptionally(e);
+          }
+        });
+    try {
+      CompletableFuture.anyOf(exit, asked.thenCompose(sent -> exit)).get(patience.toNanos(), TimeUnit.NANOSECONDS);
+    } catch (TimeoutException | ExecutionException e) {
+      // It could not be asked, or does not obey: signals remain.
     }
   }
 
@@ -333,7 +346,7 @@ public final class ServerProcess {
     for (ServerProcess it : living) {
       try {
         it.process.waitFor(deadline - System.nanoTime(), TimeUnit.NANOSECONDS);
-        it.process.destroyForcibly().waitFor();
+        it.process.destroyForcibly().waitFor(1, TimeUnit.SECONDS);
       } catch (InterruptedException e) {
         it.process.destroyForcibly();
         Thread.currentThread().interrupt();

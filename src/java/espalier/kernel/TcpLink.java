@@ -4,6 +4,7 @@ import java.io.BufferedInputStream;
 import java.io.DataInputStream;
 import java.io.EOFException;
 import java.io.IOException;
+import java.net.ConnectException;
 import java.net.InetSocketAddress;
 import java.net.Socket;
 import java.net.SocketException;
@@ -37,6 +38,11 @@ public final class TcpLink extends Link {
       socket.setReceiveBufferSize(RECEIVE_BUFFER_BYTES);
       socket.setTcpNoDelay(true);
       socket.connect(remote, Math.max(1, (int) timeout.toMillis()));
+      if (socket.getLocalSocketAddress().equals(socket.getRemoteSocketAddress())) {
+        // Linux connects a socket to itself where nobody listens on the port that it was given.
+        socket.setSoLinger(true, 0);
+        throw new ConnectException("Connection refused");
+      }
     } catch (IOException | RuntimeException e) {
       socket.close();
       throw e;
