@@ -95,6 +95,6 @@
 (defn signal!
   "Sends a signal to a process: (signal! \"STOP\" pid)."
   [signal-name pid]
-  (.waitFor (.start (ProcessBuilder. ^"[Ljava.lang.String;" (into-array String ["kill" (str "-" signal-name) (str pid)])))))
+  (.waitFor (.start (ProcessBuilder. ^"[Ljava.lang.String;" (into-array String ["sh" "-c" "kill -$0 $1" signal-name (str pid)])))))
 
 (defn pid [s] (.pid (sc/process s)))

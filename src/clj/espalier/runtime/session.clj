@@ -112,12 +112,14 @@
     (catch clojure.lang.ExceptionInfo e
       (throw (if (= :espalier.error/no-answer (error/code e)) (no-answer options e) e)))))
 
-(defn- too-many-clients [options words]
+(defn- too-many-clients
+  "The server, or what we know of it, has no place for us; `data` says more."
+  [options words & [data]]
   (error/error :too-many-clients
                (str "The server at " (place options) " takes no more clients: " words
                     ". A client that leaves by (sc/disconnect! s) makes room; the server's owner boots it for more by (sc/quit! s),"
                     " then (sc/boot! s {:maximum-logins 4}).")
-               {:words words}))
+               (assoc data :words words)))
 
 (defn- already-registered [options]
   (error/error :already-registered
@@ -133,7 +135,7 @@
   [session waiter {:keys [protocol timeout-ms] :as options}]
   (let [{:keys [already refused] :as granted} (message/login (answer session waiter timeout-ms))]
     (cond
-      refused           (throw (too-many-clients options refused))
+      refused           (throw (too-many-clients options refused {:refused-by-server true}))
       (not already)     granted
       (= :tcp protocol) (throw (already-registered options))
       ;; A dead client had our port: what it left is ended, then we are new.
@@ -271,16 +273,19 @@
         (when (>= client-id NodeIds/MAX_CLIENTS)
           (throw (too-many-clients options (str "it gave client id " client-id ", and only " NodeIds/MAX_CLIENTS
                                                 " clients have node ids of their own"))))
-        (if owner?
-          (do (answer session asked-groups timeout-ms)
-              (when (> maximum-logins expected)
-                (make-default-groups! session maximum-logins [])
-                (sync! session timeout-ms)))
+        (when owner?
+          (answer session asked-groups timeout-ms)
+          (when (> maximum-logins expected)
+            (make-default-groups! session maximum-logins [])
+            (sync! session timeout-ms)))
+        ;; Of some hundred boots of supernova under load one had lost the groups, though it had answered the /sync.
+        (when-not (and owner? (engine/trait (:engine program) :counts-logins?))
           (ensure-default-group! session timeout-ms))
         (assoc session :ids (allocators options client-id maximum-logins)))
       (catch Throwable e
         ;; The server may have let us in all the same. By TCP, scsynth would log out whom it takes us for.
-        (when-not (and (= :tcp protocol) (= 1 (engine/trait engine :tcp-clients)))
+        (when-not (or (:refused-by-server (ex-data e))
+                      (and (= :tcp protocol) (= 1 (engine/trait engine :tcp-clients))))
           (try (link/send! link ["/notify" 0]) (catch Throwable _)))
         (.close ^Link link)
         (dispatch/fail-all! dispatcher e)
