@@ -9,10 +9,12 @@
 
   Ours and bare are measured in turns in one run; what is shown are medians. It
   takes less than three minutes. Nothing is judged by the exit code."
-  (:require [clojure.string :as str]
-            [espalier.core :as sc])
-  (:import [java.lang.management ManagementFactory]
-           [java.util Locale]))
+  (:require
+   [clojure.string :as str]
+   [espalier.core :as sc])
+  (:import
+   (java.lang.management ManagementFactory)
+   (java.util Locale)))
 
 (set! *warn-on-reflection* true)
 

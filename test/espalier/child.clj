@@ -1,8 +1,10 @@
 (ns espalier.child
   "A JVM of its own for `espalier.jvm-test`: boots a server and tells what happens
   to it until it is ended."
-  (:require [espalier.core :as sc])
-  (:import [espalier.kernel ServerProcess]))
+  (:require
+   [espalier.core :as sc])
+  (:import
+   (espalier.kernel ServerProcess)))
 
 (defn -main
   "Boots with the options (EDN) and prints, a line each: the process ids of the

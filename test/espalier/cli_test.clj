@@ -1,9 +1,10 @@
 (ns espalier.cli-test
-  (:require [clojure.string :as str]
-            [clojure.test :refer [are deftest is use-fixtures]]
-            [espalier.cli :as cli]
-            [espalier.doctor :as doctor]
-            [espalier.servers :as servers]))
+  (:require
+   [clojure.string :as str]
+   [clojure.test :refer [are deftest is use-fixtures]]
+   [espalier.cli :as cli]
+   [espalier.doctor :as doctor]
+   [espalier.servers :as servers]))
 
 (use-fixtures :each servers/leaves-nothing)
 

@@ -1,10 +1,12 @@
 (ns espalier.clients-test
   "Several clients on one server."
-  (:require [clojure.test :refer [deftest is testing use-fixtures]]
-            [espalier.core :as sc]
-            [espalier.runtime.handle :as handle]
-            [espalier.servers :as servers :refer [error-of events]])
-  (:import [espalier.kernel BlockIds NodeIds]))
+  (:require
+   [clojure.test :refer [deftest is testing use-fixtures]]
+   [espalier.core :as sc]
+   [espalier.runtime.handle :as handle]
+   [espalier.servers :as servers :refer [error-of events]])
+  (:import
+   (espalier.kernel BlockIds NodeIds)))
 
 (set! *warn-on-reflection* true)
 

@@ -1,11 +1,13 @@
 (ns espalier.conventions-test
   "What holds for all of the source: which namespace may require which, that
   everything public is explained, and that loading starts nothing."
-  (:require [clojure.java.io :as io]
-            [clojure.java.shell :as shell]
-            [clojure.string :as str]
-            [clojure.test :refer [deftest is testing]])
-  (:import [java.io File PushbackReader]))
+  (:require
+   [clojure.java.io :as io]
+   [clojure.java.shell :as shell]
+   [clojure.string :as str]
+   [clojure.test :refer [deftest is testing]])
+  (:import
+   (java.io File PushbackReader)))
 
 (set! *warn-on-reflection* true)
 

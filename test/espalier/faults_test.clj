@@ -1,16 +1,18 @@
 (ns espalier.faults-test
   "What goes wrong has a name, comes within a deadline, leaves the handle usable
   and nothing behind."
-  (:require [clojure.java.io :as io]
-            [clojure.string :as str]
-            [clojure.test :refer [deftest is testing use-fixtures]]
-            [espalier.core :as sc]
-            [espalier.servers :as servers :refer [error-of events thrown]])
-  (:import [espalier.kernel ServerProcess]
-           [java.io File]
-           [java.net DatagramSocket InetAddress ServerSocket]
-           [java.nio.file Files]
-           [java.nio.file.attribute FileAttribute]))
+  (:require
+   [clojure.java.io :as io]
+   [clojure.string :as str]
+   [clojure.test :refer [deftest is testing use-fixtures]]
+   [espalier.core :as sc]
+   [espalier.servers :as servers :refer [error-of events thrown]])
+  (:import
+   (espalier.kernel ServerProcess)
+   (java.io File)
+   (java.net DatagramSocket InetAddress ServerSocket)
+   (java.nio.file Files)
+   (java.nio.file.attribute FileAttribute)))
 
 (set! *warn-on-reflection* true)
 

@@ -1,13 +1,15 @@
 (ns espalier.interrupts-test
   "Calls that are cancelled, blocked or made at the same time leave nothing behind
   and the handle usable."
-  (:require [clojure.java.io :as io]
-            [clojure.test :refer [deftest is testing use-fixtures]]
-            [espalier.core :as sc]
-            [espalier.servers :as servers :refer [error-of events]])
-  (:import [espalier.kernel ServerProcess ServerProcess$Spec]
-           [java.time Duration]
-           [java.util.concurrent TimeUnit]))
+  (:require
+   [clojure.java.io :as io]
+   [clojure.test :refer [deftest is testing use-fixtures]]
+   [espalier.core :as sc]
+   [espalier.servers :as servers :refer [error-of events]])
+  (:import
+   (espalier.kernel ServerProcess ServerProcess$Spec)
+   (java.time Duration)
+   (java.util.concurrent TimeUnit)))
 
 (set! *warn-on-reflection* true)
 

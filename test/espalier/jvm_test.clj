@@ -1,12 +1,14 @@
 (ns espalier.jvm-test
   "What becomes of a server when its JVM dies, or sleeps."
-  (:require [clojure.edn :as edn]
-            [clojure.java.io :as io]
-            [clojure.test :refer [deftest is testing use-fixtures]]
-            [espalier.servers :as servers])
-  (:import [java.io BufferedReader]
-           [java.lang ProcessBuilder$Redirect ProcessHandle]
-           [java.util.concurrent TimeUnit]))
+  (:require
+   [clojure.edn :as edn]
+   [clojure.java.io :as io]
+   [clojure.test :refer [deftest is testing use-fixtures]]
+   [espalier.servers :as servers])
+  (:import
+   (java.io BufferedReader)
+   (java.lang ProcessBuilder$Redirect ProcessHandle)
+   (java.util.concurrent TimeUnit)))
 
 (set! *warn-on-reflection* true)
 

@@ -1,12 +1,14 @@
 (ns espalier.lifecycle-test
-  (:require [clojure.core.protocols :refer [datafy]]
-            [clojure.pprint :as pprint]
-            [clojure.string :as str]
-            [clojure.test :refer [deftest is testing use-fixtures]]
-            [espalier.core :as sc]
-            [espalier.servers :as servers :refer [error-of events]])
-  (:import [java.time Duration]
-           [java.util.concurrent CountDownLatch LinkedBlockingQueue TimeUnit]))
+  (:require
+   [clojure.core.protocols :refer [datafy]]
+   [clojure.pprint :as pprint]
+   [clojure.string :as str]
+   [clojure.test :refer [deftest is testing use-fixtures]]
+   [espalier.core :as sc]
+   [espalier.servers :as servers :refer [error-of events]])
+  (:import
+   (java.time Duration)
+   (java.util.concurrent CountDownLatch LinkedBlockingQueue TimeUnit)))
 
 (set! *warn-on-reflection* true)
 
@@ -120,7 +122,7 @@
           (is (false? (sc/off! s all)))
           (sc/send! s ["/g_new" 1003 0 1])
           (sc/sync! s)
-          (sc/send! s ["/n_free" 1001] )
+          (sc/send! s ["/n_free" 1001])
           (sc/on-osc! s "/n_end" (hear :end))
           (sc/send! s ["/n_free" 1002])
           (is (= #{[:end 1002]} (disj (take-n 2) [:end 1001] nil)))

@@ -1,15 +1,17 @@
 (ns espalier.order-test
   "What one thread sends through a handle arrives in its order: a server of the
   test's own is the witness. It answers what a client asks when it connects."
-  (:require [clojure.test :refer [deftest is use-fixtures]]
-            [espalier.core :as sc]
-            [espalier.runtime.link :as link]
-            [espalier.servers :as servers])
-  (:import [espalier.kernel OscCodec OscMessage]
-           [java.io BufferedInputStream DataInputStream DataOutputStream]
-           [java.net DatagramPacket DatagramSocket InetAddress ServerSocket]
-           [java.nio ByteBuffer]
-           [java.util.concurrent CountDownLatch Semaphore TimeUnit]))
+  (:require
+   [clojure.test :refer [deftest is use-fixtures]]
+   [espalier.core :as sc]
+   [espalier.runtime.link :as link]
+   [espalier.servers :as servers])
+  (:import
+   (espalier.kernel OscCodec OscMessage)
+   (java.io BufferedInputStream DataInputStream DataOutputStream)
+   (java.net DatagramPacket DatagramSocket InetAddress ServerSocket)
+   (java.nio ByteBuffer)
+   (java.util.concurrent CountDownLatch Semaphore TimeUnit)))
 
 (set! *warn-on-reflection* true)
 

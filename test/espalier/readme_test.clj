@@ -1,10 +1,11 @@
 (ns espalier.readme-test
   "What the README shows is typed here as it stands."
-  (:require [clojure.java.io :as io]
-            [clojure.string :as str]
-            [clojure.test :refer [deftest is use-fixtures]]
-            [espalier.core :as sc]
-            [espalier.servers :as servers]))
+  (:require
+   [clojure.java.io :as io]
+   [clojure.string :as str]
+   [clojure.test :refer [deftest is use-fixtures]]
+   [espalier.core :as sc]
+   [espalier.servers :as servers]))
 
 (use-fixtures :each servers/leaves-nothing)
 

@@ -1,12 +1,14 @@
 (ns espalier.servers
   "Real servers for the tests: each kind of them, on free ports with a private
   JACK, and what must be gone when they have ended."
-  (:require [clojure.string :as str]
-            [clojure.test :refer [is testing]]
-            [espalier.core :as sc]
-            [espalier.model.error :as error])
-  (:import [java.lang ProcessHandle]
-           [java.util.concurrent LinkedBlockingQueue TimeUnit]))
+  (:require
+   [clojure.string :as str]
+   [clojure.test :refer [is testing]]
+   [espalier.core :as sc]
+   [espalier.model.error :as error])
+  (:import
+   (java.lang ProcessHandle)
+   (java.util.concurrent LinkedBlockingQueue TimeUnit)))
 
 (set! *warn-on-reflection* true)
 

@@ -1,12 +1,14 @@
 (ns espalier.bench.bare
   "The limit to compare with: a connected DatagramChannel, direct buffers, packets
   that are encoded beforehand, one thread."
-  (:require [espalier.runtime.link :as link])
-  (:import [espalier.kernel OscCodec]
-           [java.io Closeable]
-           [java.net InetAddress InetSocketAddress StandardSocketOptions]
-           [java.nio ByteBuffer]
-           [java.nio.channels DatagramChannel]))
+  (:require
+   [espalier.runtime.link :as link])
+  (:import
+   (espalier.kernel OscCodec)
+   (java.io Closeable)
+   (java.net InetAddress InetSocketAddress StandardSocketOptions)
+   (java.nio ByteBuffer)
+   (java.nio.channels DatagramChannel)))
 
 (set! *warn-on-reflection* true)
 

@@ -4,18 +4,20 @@
 
   A server finds its JACK by its environment, which it has from this JVM: so a
   JACK is started first, and the boots happen in a JVM that is told of it."
-  (:require [clojure.edn :as edn]
-            [clojure.java.io :as io]
-            [espalier.bench.bare :as bare]
-            [espalier.bench.measure :as measure]
-            [espalier.bench.responder :as responder]
-            [espalier.core :as sc]
-            [espalier.model.options :as options]
-            [espalier.runtime.audio :as audio])
-  (:import [java.io BufferedReader]
-           [java.lang ProcessBuilder$Redirect]
-           [java.util List Map]
-           [java.util.concurrent TimeUnit]))
+  (:require
+   [clojure.edn :as edn]
+   [clojure.java.io :as io]
+   [espalier.bench.bare :as bare]
+   [espalier.bench.measure :as measure]
+   [espalier.bench.responder :as responder]
+   [espalier.core :as sc]
+   [espalier.model.options :as options]
+   [espalier.runtime.audio :as audio])
+  (:import
+   (java.io BufferedReader)
+   (java.lang ProcessBuilder$Redirect)
+   (java.util List Map)
+   (java.util.concurrent TimeUnit)))
 
 (set! *warn-on-reflection* true)
 

@@ -1,13 +1,15 @@
 (ns espalier.bench.load
   "How long `(require 'espalier.core)` takes beyond the start of bare Clojure, each
   in a fresh JVM."
-  (:require [clojure.java.io :as io]
-            [clojure.string :as str]
-            [espalier.bench.measure :as measure]
-            [espalier.bench.responder :as responder])
-  (:import [java.io File]
-           [java.lang ProcessBuilder$Redirect]
-           [java.util List]))
+  (:require
+   [clojure.java.io :as io]
+   [clojure.string :as str]
+   [espalier.bench.measure :as measure]
+   [espalier.bench.responder :as responder])
+  (:import
+   (java.io File)
+   (java.lang ProcessBuilder$Redirect)
+   (java.util List)))
 
 (set! *warn-on-reflection* true)
 

@@ -1,8 +1,9 @@
 (ns espalier.bench.measure
   "Times, rates, allocation and their medians. What is ours and what is bare is
   measured in turns, A B A B …, so that the machine's moods meet both."
-  (:import [com.sun.management ThreadMXBean]
-           [java.lang.management ManagementFactory]))
+  (:import
+   (com.sun.management ThreadMXBean)
+   (java.lang.management ManagementFactory)))
 
 (set! *warn-on-reflection* true)
 

@@ -1,9 +1,11 @@
 (ns espalier.bench.responder
   "Responder.java as a process of its own."
-  (:require [clojure.java.io :as io])
-  (:import [java.io BufferedReader File]
-           [java.lang ProcessBuilder$Redirect]
-           [java.util.concurrent TimeUnit]))
+  (:require
+   [clojure.java.io :as io])
+  (:import
+   (java.io BufferedReader File)
+   (java.lang ProcessBuilder$Redirect)
+   (java.util.concurrent TimeUnit)))
 
 (set! *warn-on-reflection* true)
 

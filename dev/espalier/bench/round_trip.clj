@@ -1,10 +1,11 @@
 (ns espalier.bench.round-trip
   "How long one `/sync` takes, from the call to its return: against a responder
   that answers at once, which leaves the client's own cost, and against scsynth."
-  (:require [espalier.bench.bare :as bare]
-            [espalier.bench.measure :as measure]
-            [espalier.bench.responder :as responder]
-            [espalier.core :as sc]))
+  (:require
+   [espalier.bench.bare :as bare]
+   [espalier.bench.measure :as measure]
+   [espalier.bench.responder :as responder]
+   [espalier.core :as sc]))
 
 (set! *warn-on-reflection* true)
 

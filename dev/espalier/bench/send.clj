@@ -5,11 +5,13 @@
   Each thousand is followed by a `/sync`, ours and bare alike, during which the
   clock stands still: the system throws packets away where their reader has no
   turn for longer than its receive buffer lasts (some 10,000 such packets)."
-  (:require [espalier.bench.bare :as bare]
-            [espalier.bench.measure :as measure]
-            [espalier.bench.responder :as responder]
-            [espalier.core :as sc])
-  (:import [java.nio ByteBuffer]))
+  (:require
+   [espalier.bench.bare :as bare]
+   [espalier.bench.measure :as measure]
+   [espalier.bench.responder :as responder]
+   [espalier.core :as sc])
+  (:import
+   (java.nio ByteBuffer)))
 
 (set! *warn-on-reflection* true)
 

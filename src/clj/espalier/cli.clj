@@ -1,7 +1,8 @@
 (ns espalier.cli
   "The commands behind `bin/espalier`, but for `repl`, which is Clojure's own."
-  (:require [clojure.edn :as edn]
-            [clojure.string :as str]))
+  (:require
+   [clojure.edn :as edn]
+   [clojure.string :as str]))
 
 (set! *warn-on-reflection* true)
 

@@ -12,17 +12,19 @@
   went away unasked; from :offline and :lost it can be booted again. Every wait
   has a deadline. Every error is an `ex-info` with `:espalier/error` in its data.
   Requiring this starts nothing."
-  (:require [espalier.model.error :as error]
-            [espalier.model.message :as message]
-            [espalier.model.options :as options]
-            [espalier.model.tree :as tree]
-            [espalier.runtime.executable :as executable]
-            [espalier.runtime.handle :as handle]
-            [espalier.runtime.port :as port]
-            [espalier.runtime.server :as server]
-            [espalier.runtime.session :as session])
-  (:import [espalier.kernel Link ServerProcess ServerProcess$Line]
-           [java.lang ProcessHandle]))
+  (:require
+   [espalier.model.error :as error]
+   [espalier.model.message :as message]
+   [espalier.model.options :as options]
+   [espalier.model.tree :as tree]
+   [espalier.runtime.executable :as executable]
+   [espalier.runtime.handle :as handle]
+   [espalier.runtime.port :as port]
+   [espalier.runtime.server :as server]
+   [espalier.runtime.session :as session])
+  (:import
+   (espalier.kernel Link ServerProcess ServerProcess$Line)
+   (java.lang ProcessHandle)))
 
 (set! *warn-on-reflection* true)
 

@@ -1,15 +1,17 @@
 (ns espalier.doctor
   "What this machine has of what Espalier needs, and what to do about the rest."
-  (:require [clojure.string :as str]
-            [espalier.core :as sc]
-            [espalier.model.options :as options]
-            [espalier.runtime.executable :as executable]
-            [espalier.runtime.port :as port])
-  (:import [espalier.kernel ServerProcess ServerProcess$Line ServerProcess$Spec]
-           [java.io FileInputStream IOException]
-           [java.time Duration]
-           [java.util.concurrent TimeUnit]
-           [java.util.function Consumer Predicate]))
+  (:require
+   [clojure.string :as str]
+   [espalier.core :as sc]
+   [espalier.model.options :as options]
+   [espalier.runtime.executable :as executable]
+   [espalier.runtime.port :as port])
+  (:import
+   (espalier.kernel ServerProcess ServerProcess$Line ServerProcess$Spec)
+   (java.io FileInputStream IOException)
+   (java.time Duration)
+   (java.util.concurrent TimeUnit)
+   (java.util.function Consumer Predicate)))
 
 (set! *warn-on-reflection* true)
 

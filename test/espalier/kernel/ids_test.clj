@@ -1,10 +1,12 @@
 (ns espalier.kernel.ids-test
-  (:require [clojure.test :refer [deftest is testing]]
-            [clojure.test.check.clojure-test :refer [defspec]]
-            [clojure.test.check.generators :as gen]
-            [clojure.test.check.properties :as prop])
-  (:import [espalier.kernel BlockIds NodeIds]
-           [java.util OptionalInt]))
+  (:require
+   [clojure.test :refer [deftest is testing]]
+   [clojure.test.check.clojure-test :refer [defspec]]
+   [clojure.test.check.generators :as gen]
+   [clojure.test.check.properties :as prop])
+  (:import
+   (espalier.kernel BlockIds NodeIds)
+   (java.util OptionalInt)))
 
 (set! *warn-on-reflection* true)
 

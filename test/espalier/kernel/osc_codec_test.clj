@@ -1,13 +1,15 @@
 (ns espalier.kernel.osc-codec-test
-  (:require [clojure.string :as str]
-            [clojure.test :refer [deftest is testing]]
-            [clojure.test.check.clojure-test :refer [defspec]]
-            [clojure.test.check.generators :as gen]
-            [clojure.test.check.properties :as prop])
-  (:import [espalier.kernel BadPacketException OscBundle OscCodec OscMessage OscPacket PacketTooLargeException TimeTag]
-           [java.io ByteArrayOutputStream DataOutputStream]
-           [java.time Instant]
-           [java.util.function UnaryOperator]))
+  (:require
+   [clojure.string :as str]
+   [clojure.test :refer [deftest is testing]]
+   [clojure.test.check.clojure-test :refer [defspec]]
+   [clojure.test.check.generators :as gen]
+   [clojure.test.check.properties :as prop])
+  (:import
+   (espalier.kernel BadPacketException OscBundle OscCodec OscMessage OscPacket PacketTooLargeException TimeTag)
+   (java.io ByteArrayOutputStream DataOutputStream)
+   (java.time Instant)
+   (java.util.function UnaryOperator)))
 
 (set! *warn-on-reflection* true)
 

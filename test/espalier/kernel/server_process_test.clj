@@ -1,15 +1,16 @@
 (ns espalier.kernel.server-process-test
   "The kernel's processes by themselves, with shells for children."
-  (:require [clojure.string :as str]
-            [clojure.test :refer [are deftest is testing use-fixtures]]
-            [espalier.servers :as servers])
-  (:import [espalier.kernel ServerOutput ServerProcess ServerProcess$Ask ServerProcess$Exit ServerProcess$Line
-            ServerProcess$NotReadyException ServerProcess$Spec]
-           [java.io File]
-           [java.nio.file Path]
-           [java.time Duration]
-           [java.util.concurrent TimeUnit TimeoutException]
-           [java.util.function Consumer Predicate]))
+  (:require
+   [clojure.string :as str]
+   [clojure.test :refer [are deftest is testing use-fixtures]]
+   [espalier.servers :as servers])
+  (:import
+   (espalier.kernel ServerOutput ServerProcess ServerProcess$Ask ServerProcess$Exit ServerProcess$Line ServerProcess$NotReadyException ServerProcess$Spec)
+   (java.io File)
+   (java.nio.file Path)
+   (java.time Duration)
+   (java.util.concurrent TimeUnit TimeoutException)
+   (java.util.function Consumer Predicate)))
 
 (set! *warn-on-reflection* true)
 

@@ -1,7 +1,8 @@
 (ns espalier.model.message-test
-  (:require [clojure.test :refer [are deftest is]]
-            [espalier.model.error :as error]
-            [espalier.model.message :as message]))
+  (:require
+   [clojure.test :refer [are deftest is]]
+   [espalier.model.error :as error]
+   [espalier.model.message :as message]))
 
 (deftest prefixes
   (are [fits? prefix m] (= fits? (message/matches? prefix m))

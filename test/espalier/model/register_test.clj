@@ -1,9 +1,10 @@
 (ns espalier.model.register-test
-  (:require [clojure.test :refer [deftest is]]
-            [clojure.test.check.clojure-test :refer [defspec]]
-            [clojure.test.check.generators :as gen]
-            [clojure.test.check.properties :as prop]
-            [espalier.model.register :as register]))
+  (:require
+   [clojure.test :refer [deftest is]]
+   [clojure.test.check.clojure-test :refer [defspec]]
+   [clojure.test.check.generators :as gen]
+   [clojure.test.check.properties :as prop]
+   [espalier.model.register :as register]))
 
 (defn- reply [ids]
   (into ["/g_queryTree.reply" 0 register/group-id (count ids)] (mapcat #(vector % 0)) ids))

@@ -1,9 +1,10 @@
 (ns espalier.model.watch-test
-  (:require [clojure.test :refer [deftest is]]
-            [clojure.test.check.clojure-test :refer [defspec]]
-            [clojure.test.check.generators :as gen]
-            [clojure.test.check.properties :as prop]
-            [espalier.model.watch :as watch]))
+  (:require
+   [clojure.test :refer [deftest is]]
+   [clojure.test.check.clojure-test :refer [defspec]]
+   [clojure.test.check.generators :as gen]
+   [clojure.test.check.properties :as prop]
+   [espalier.model.watch :as watch]))
 
 (defn- actions
   "The actions of ticks [now heard]."

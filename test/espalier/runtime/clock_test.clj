@@ -1,9 +1,11 @@
 (ns espalier.runtime.clock-test
-  (:require [clojure.test :refer [deftest is]]
-            [espalier.runtime.clock :as clock]
-            [espalier.servers :refer [error-of]])
-  (:import [espalier.kernel TimeTag]
-           [java.time Duration Instant]))
+  (:require
+   [clojure.test :refer [deftest is]]
+   [espalier.runtime.clock :as clock]
+   [espalier.servers :refer [error-of]])
+  (:import
+   (espalier.kernel TimeTag)
+   (java.time Duration Instant)))
 
 (deftest times-as-users-write-them
   (is (nil? (clock/instant nil)))

@@ -1,9 +1,11 @@
 (ns espalier.runtime.dispatch-test
-  (:require [clojure.test :refer [deftest is testing]]
-            [espalier.runtime.dispatch :as dispatch]
-            [espalier.runtime.link :as link]
-            [espalier.servers :refer [error-of eventually]])
-  (:import [java.util.concurrent CountDownLatch LinkedBlockingQueue TimeUnit]))
+  (:require
+   [clojure.test :refer [deftest is testing]]
+   [espalier.runtime.dispatch :as dispatch]
+   [espalier.runtime.link :as link]
+   [espalier.servers :refer [error-of eventually]])
+  (:import
+   (java.util.concurrent CountDownLatch LinkedBlockingQueue TimeUnit)))
 
 (set! *warn-on-reflection* true)
 

@@ -4,7 +4,8 @@
   An error is an `ex-info` whose data holds `:espalier/error`, a keyword in the
   namespace `espalier.error` that programs can match on, beside whatever was
   seen. Its message says what was seen, where, and the call that repairs it."
-  (:require [clojure.string :as str]))
+  (:require
+   [clojure.string :as str]))
 
 (defn error
   "Returns (does not throw) an `ex-info` for the error `code`.
@@ -33,15 +34,15 @@
   "Levenshtein distance of two strings: insertions, deletions, replacements."
   [a b]
   (peek
-   (reduce (fn [above [i ca]]
-             (reduce (fn [row [j cb]]
-                       (conj row (min (inc (peek row))
-                                      (inc (nth above (inc j)))
-                                      (+ (nth above j) (if (= ca cb) 0 1)))))
-                     [(inc i)]
-                     (map-indexed vector b)))
-           (vec (range (inc (count b))))
-           (map-indexed vector a))))
+    (reduce (fn [above [i ca]]
+              (reduce (fn [row [j cb]]
+                        (conj row (min (inc (peek row))
+                                       (inc (nth above (inc j)))
+                                       (+ (nth above j) (if (= ca cb) 0 1)))))
+                      [(inc i)]
+                      (map-indexed vector b)))
+            (vec (range (inc (count b))))
+            (map-indexed vector a))))
 
 (defn nearest
   "The entry of `known` (keywords, symbols or strings) whose name is most like

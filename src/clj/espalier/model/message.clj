@@ -1,7 +1,8 @@
 (ns espalier.model.message
   "What messages say: a server's replies as maps, and which reply answers which
   question. A message is a vector: the address, then its arguments."
-  (:require [espalier.model.error :as error]))
+  (:require
+   [espalier.model.error :as error]))
 
 (set! *warn-on-reflection* true)
 

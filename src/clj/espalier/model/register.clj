@@ -10,7 +10,8 @@
           -100002    two clients at the most
           -1481516   a claim to client 0
           -2007714   a claim to client 1"
-  (:require [espalier.model.error :as error]))
+  (:require
+   [espalier.model.error :as error]))
 
 (def group-id "The register itself." -1000)
 

@@ -1,14 +1,16 @@
 (ns espalier.runtime.audio
   "What the server plays on: the machine's audio, or a private JACK server with
   the dummy driver, for machines without any."
-  (:require [clojure.string :as str]
-            [espalier.model.error :as error])
-  (:import [espalier.kernel ServerProcess ServerProcess$Spec]
-           [java.io File RandomAccessFile]
-           [java.nio.channels OverlappingFileLockException]
-           [java.time Duration]
-           [java.util.concurrent TimeUnit]
-           [java.util.function Consumer Predicate]))
+  (:require
+   [clojure.string :as str]
+   [espalier.model.error :as error])
+  (:import
+   (espalier.kernel ServerProcess ServerProcess$Spec)
+   (java.io File RandomAccessFile)
+   (java.nio.channels OverlappingFileLockException)
+   (java.time Duration)
+   (java.util.concurrent TimeUnit)
+   (java.util.function Consumer Predicate)))
 
 (set! *warn-on-reflection* true)
 

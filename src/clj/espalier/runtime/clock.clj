@@ -1,8 +1,10 @@
 (ns espalier.runtime.clock
   "The time, and the times that users write."
-  (:require [espalier.model.error :as error])
-  (:import [espalier.kernel TimeTag]
-           [java.time Duration Instant]))
+  (:require
+   [espalier.model.error :as error])
+  (:import
+   (espalier.kernel TimeTag)
+   (java.time Duration Instant)))
 
 (set! *warn-on-reflection* true)
 

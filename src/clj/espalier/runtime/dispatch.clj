@@ -4,16 +4,17 @@
 
   Calls wait on their own thread with a deadline. Each handler has a worker of its
   own, so that one that blocks or throws delays nobody but itself."
-  (:require [espalier.model.error :as error]
-            [espalier.model.message :as message]
-            [espalier.runtime.link :as link]
-            [espalier.runtime.worker :as worker])
-  (:import [espalier.kernel OscMessage]
-           [java.util Queue]
-           [java.util.concurrent CompletableFuture ConcurrentHashMap ConcurrentLinkedQueue ExecutionException
-            TimeUnit TimeoutException]
-           [java.util.concurrent.atomic AtomicInteger]
-           [java.util.function Function]))
+  (:require
+   [espalier.model.error :as error]
+   [espalier.model.message :as message]
+   [espalier.runtime.link :as link]
+   [espalier.runtime.worker :as worker])
+  (:import
+   (espalier.kernel OscMessage)
+   (java.util Queue)
+   (java.util.concurrent CompletableFuture ConcurrentHashMap ConcurrentLinkedQueue ExecutionException TimeUnit TimeoutException)
+   (java.util.concurrent.atomic AtomicInteger)
+   (java.util.function Function)))
 
 (set! *warn-on-reflection* true)
 

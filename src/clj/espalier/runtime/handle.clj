@@ -2,20 +2,22 @@
   "The handle of a server: what the user holds. One atom says where it stands, one
   lock lets one change of that happen at a time, listeners hear of each.
   `espalier.runtime.server` does the changing."
-  (:require [clojure.core.protocols :as protocols]
-            [clojure.string :as str]
-            [espalier.model.error :as error]
-            [espalier.model.options :as options]
-            [espalier.runtime.clock :as clock]
-            [espalier.runtime.dispatch :as dispatch]
-            [espalier.runtime.executable :as executable]
-            [espalier.runtime.link :as link]
-            [espalier.runtime.session :as session]
-            [espalier.runtime.worker :as worker])
-  (:import [espalier.kernel ServerProcess]
-           [java.io Closeable Writer]
-           [java.util.concurrent TimeUnit]
-           [java.util.concurrent.locks ReentrantLock]))
+  (:require
+   [clojure.core.protocols :as protocols]
+   [clojure.string :as str]
+   [espalier.model.error :as error]
+   [espalier.model.options :as options]
+   [espalier.runtime.clock :as clock]
+   [espalier.runtime.dispatch :as dispatch]
+   [espalier.runtime.executable :as executable]
+   [espalier.runtime.link :as link]
+   [espalier.runtime.session :as session]
+   [espalier.runtime.worker :as worker])
+  (:import
+   (espalier.kernel ServerProcess)
+   (java.io Closeable Writer)
+   (java.util.concurrent TimeUnit)
+   (java.util.concurrent.locks ReentrantLock)))
 
 (set! *warn-on-reflection* true)
 
@@ -37,7 +39,8 @@
 
 (defn state
   "Where the handle stands, a map: `:status`, and while it lives `:options`,
-  `:process`, `:jack`, `:session`, `:watch`; `:lost` says why it was lost.
+  `:process`, `:jack`, `:session`, `:watch`; `:lost` says why it was lost, and
+  `:last-options` with what it had been booted.
 
   Throws `:espalier.error/no-handle` for anything that is no handle."
   [s]
@@ -109,12 +112,12 @@
   "An offline handle with options of its own, which are checked here already."
   [opts close-with]
   (options/check opts)
-  (let [made  (promise)
-        fault (fn [fault]
-                (emit! @made (if (:error fault) :handler-failed :handler-behind) fault))
-        s     (Server. opts (dispatch/dispatcher fault #(emit! @made :command-failed {:message %})) (atom {:status :offline}) (atom {}) (ReentrantLock. true) close-with)]
-    (deliver made s)
-    s))
+  (let [made       (promise)
+        dispatcher (dispatch/dispatcher
+                     (fn [fault] (emit! @made (if (:error fault) :handler-failed :handler-behind) fault))
+                     (fn [message] (emit! @made :command-failed {:message message})))]
+    @(doto made
+       (deliver (Server. opts dispatcher (atom {:status :offline}) (atom {}) (ReentrantLock. true) close-with)))))
 
 (defn status "Where the handle stands, a keyword." [s] (:status (state s)))
 (defn process "The process that this handle has booted, or nil." ^ServerProcess [s] (:process (state s)))

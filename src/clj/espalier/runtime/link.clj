@@ -4,14 +4,15 @@
 
   A message is a vector `[\"/s_new\" \"bell\" 1000 0 1 \"freq\" 440]`, a bundle a map
   `{:at when, :packets [message …]}`."
-  (:require [espalier.model.error :as error]
-            [espalier.runtime.clock :as clock])
-  (:import [espalier.kernel Link LinkListener OscBundle OscMessage OscPacket
-            PacketTooLargeException TcpLink UdpLink]
-           [java.io IOException]
-           [java.net InetSocketAddress]
-           [java.time Duration]
-           [java.util.function UnaryOperator]))
+  (:require
+   [espalier.model.error :as error]
+   [espalier.runtime.clock :as clock])
+  (:import
+   (espalier.kernel Link LinkListener OscBundle OscMessage OscPacket PacketTooLargeException TcpLink UdpLink)
+   (java.io IOException)
+   (java.net InetSocketAddress)
+   (java.time Duration)
+   (java.util.function UnaryOperator)))
 
 (set! *warn-on-reflection* true)
 

@@ -3,11 +3,13 @@
 
   A second scsynth on a used port removes the first one's shared memory before it
   fails, so a port is tried before a server is started on it."
-  (:require [clojure.string :as str]
-            [espalier.model.error :as error])
-  (:import [java.io File IOException]
-           [java.net DatagramSocket InetAddress InetSocketAddress ServerSocket]
-           [java.nio.file Files Path]))
+  (:require
+   [clojure.string :as str]
+   [espalier.model.error :as error])
+  (:import
+   (java.io File IOException)
+   (java.net DatagramSocket InetAddress InetSocketAddress ServerSocket)
+   (java.nio.file Files Path)))
 
 (set! *warn-on-reflection* true)
 

@@ -1,28 +1,29 @@
 (ns espalier.runtime.server
   "The life of a handle: offline, booting, online, quitting, lost. Each function
   that `espalier.core` has under the same name is documented there."
-  (:require [clojure.string :as str]
-            [espalier.model.engine :as engine]
-            [espalier.model.error :as error]
-            [espalier.model.options :as options]
-            [espalier.model.watch :as watch]
-            [espalier.runtime.audio :as audio]
-            [espalier.runtime.dispatch :as dispatch]
-            [espalier.runtime.executable :as executable]
-            [espalier.runtime.handle :as handle :refer [become! effective-options emit! leave! live locked offline owner? process status]]
-            [espalier.runtime.link :as link]
-            [espalier.runtime.port :as port]
-            [espalier.runtime.session :as session]
-            [espalier.runtime.worker :as worker])
-  (:import [espalier.kernel ServerOutput ServerProcess ServerProcess$Ask ServerProcess$Exit
-            ServerProcess$Line ServerProcess$NotReadyException ServerProcess$Spec]
-           [espalier.runtime.handle Server]
-           [java.nio.file Files LinkOption Path]
-           [java.util Set]
-           [java.time Duration]
-           [java.util.concurrent CompletableFuture ConcurrentHashMap CountDownLatch TimeUnit TimeoutException]
-           [java.util.concurrent.atomic AtomicLong]
-           [java.util.function Consumer Predicate]))
+  (:require
+   [clojure.string :as str]
+   [espalier.model.engine :as engine]
+   [espalier.model.error :as error]
+   [espalier.model.options :as options]
+   [espalier.model.watch :as watch]
+   [espalier.runtime.audio :as audio]
+   [espalier.runtime.dispatch :as dispatch]
+   [espalier.runtime.executable :as executable]
+   [espalier.runtime.handle :as handle :refer [become! effective-options emit! leave! live locked offline owner? process status]]
+   [espalier.runtime.link :as link]
+   [espalier.runtime.port :as port]
+   [espalier.runtime.session :as session]
+   [espalier.runtime.worker :as worker])
+  (:import
+   (espalier.kernel ServerOutput ServerProcess ServerProcess$Ask ServerProcess$Exit ServerProcess$Line ServerProcess$NotReadyException ServerProcess$Spec)
+   (espalier.runtime.handle Server)
+   (java.nio.file Files LinkOption Path)
+   (java.time Duration)
+   (java.util Set)
+   (java.util.concurrent CompletableFuture ConcurrentHashMap CountDownLatch TimeUnit TimeoutException)
+   (java.util.concurrent.atomic AtomicLong)
+   (java.util.function Consumer Predicate)))
 
 (set! *warn-on-reflection* true)
 
@@ -43,7 +44,7 @@
     (fn []
       (let [{:keys [status jack options] ^ServerProcess process :process current :session :as state} @(.-state s)]
         (when (and (= :online status) (identical? session current))
-          (leave! s :lost {:lost why, :last options})
+          (leave! s :lost {:lost why, :last-options options})
           (stop-watch! state)
           (emit! s event data)
           (session/abandon! session (offline s))
@@ -146,7 +147,6 @@
       (cannot-boot :no-audio (str "The private JACK server did not take the server: " (sentence words)
                                   " Its last words: " (sentence (.reason ^ServerProcess (:process jack)))) data cause)
 
-
       (some #(ServerOutput/saysNoAudio %) lines)
       (cannot-boot :no-audio (str "There is no audio to play on: " (sentence words) " No JACK server runs here that this server could join. "
                                   "(sc/boot! s {:audio :dummy}) boots without any device; for sound, start JACK first, "
@@ -164,7 +164,6 @@
   (if (try (.get (.exit process) 300 TimeUnit/MILLISECONDS) (catch TimeoutException _ nil))
     (boot-failure process jack true boot-timeout-ms e)
     (cannot-boot :no-login (str "The server is ready, but the login failed: " (ex-message e)) {} e)))
-
 
 (defn- shared-memory
   "The file that a server leaves in Linux's shared memory when it is killed; its
@@ -241,8 +240,10 @@
       (deliver session
                (session/open! (.-dispatcher s) opts (options/engine opts) owner?
                               {:on-malformed   #(emit! s :malformed-packet {:error %})
-                               :on-unreachable (fn []
-                                                 (when (realized? session) (port-closed! s @session)))
+                               :on-unreachable (fn [e]
+                                                 (if (realized? session)
+                                                   (port-closed! s @session)
+                                                   (dispatch/fail-all! (.-dispatcher s) e)))
                                :on-closed      (fn [cause]
                                                  (cond
                                                    (realized? session) (link-closed! s @session cause)
@@ -378,9 +379,9 @@
   [^Server s]
   (locked s
     (fn []
-      (let [{:keys [options last]} @(.-state s)]
+      (let [{:keys [options last-options]} @(.-state s)]
         (quit! s false)
-        (boot! s (or options last {}))))))
+        (boot! s (or options last-options {}))))))
 
 (defn reset-server!
   "See `espalier.core/reset-server!`."

@@ -1,19 +1,21 @@
 (ns espalier.runtime.session
   "One login on one server, from the first packet to the last: the link, who the
   server says that we are, and the ids that are ours for it."
-  (:require [espalier.model.engine :as engine]
-            [espalier.model.error :as error]
-            [espalier.model.message :as message]
-            [espalier.model.options :as options]
-            [espalier.model.register :as register]
-            [espalier.runtime.dispatch :as dispatch]
-            [espalier.runtime.link :as link]
-            [espalier.runtime.worker :as worker])
-  (:import [espalier.kernel BlockIds Link NodeIds]
-           [java.io IOException]
-           [java.util.concurrent CountDownLatch TimeUnit]
-           [java.util.concurrent.atomic AtomicInteger AtomicLong]
-           [java.util.function BooleanSupplier]))
+  (:require
+   [espalier.model.engine :as engine]
+   [espalier.model.error :as error]
+   [espalier.model.message :as message]
+   [espalier.model.options :as options]
+   [espalier.model.register :as register]
+   [espalier.runtime.dispatch :as dispatch]
+   [espalier.runtime.link :as link]
+   [espalier.runtime.worker :as worker])
+  (:import
+   (espalier.kernel BlockIds Link NodeIds)
+   (java.io IOException)
+   (java.util.concurrent CountDownLatch TimeUnit)
+   (java.util.concurrent.atomic AtomicInteger AtomicLong)
+   (java.util.function BooleanSupplier)))
 
 (set! *warn-on-reflection* true)
 
@@ -234,7 +236,8 @@
   `options`     as `espalier.model.options/check` returns them
   `engine`      what the server is taken for until it says
   `owner?`      whether we have booted it: then all default groups are made
-  `on-malformed`, `on-unreachable`, `on-closed`  called by the link
+  `on-malformed`, `on-unreachable`, `on-closed`  called by the link, with an
+                exception, or nil where it was closed as it should be
 
   Throws `:espalier.error/nobody-listens`, `:espalier.error/no-answer`,
   `:espalier.error/too-many-clients`, `:espalier.error/already-registered`; the
@@ -248,9 +251,7 @@
                                              (dispatch/arrived! dispatcher m))
                               :idle?       #(dispatch/idle? dispatcher)
                               :malformed   on-malformed
-                              :unreachable (fn []
-                                             (dispatch/fail-all! dispatcher (nobody-listens options nil))
-                                             (on-unreachable))
+                              :unreachable #(on-unreachable (nobody-listens options nil))
                               :closed      on-closed})
                   (catch IOException e (throw (nobody-listens options e))))
         session {:dispatcher dispatcher, :link link, :heard heard, :syncs (AtomicInteger.), :owner? owner?}]
@@ -340,7 +341,7 @@
   (if owner?
     (let [known (when claim (query-register! session options))]
       (make-default-groups! session maximum-logins (concat [["/clearSched"] ["/g_freeAll" 0]]
-                                            (when known (register/rows maximum-logins (:claims known))))))
+                                                     (when known (register/rows maximum-logins (:claims known))))))
     (do (ensure-default-group! session (:timeout-ms options))
         (link/send! link ["/g_freeAll" (default-group-id client-id)])))
   (sync! session (:timeout-ms options)))

@@ -2,9 +2,9 @@
   "Runs a user's function beside ours: a worker calls it with one value after the
   other, in order, on a thread of a shared pool. One that blocks or throws delays
   nobody else, and no thread is kept while there is nothing to do."
-  (:import [java.util.concurrent ExecutorService LinkedBlockingQueue SynchronousQueue
-            ThreadFactory ThreadPoolExecutor TimeUnit]
-           [java.util.concurrent.atomic AtomicBoolean AtomicLong]))
+  (:import
+   (java.util.concurrent ExecutorService LinkedBlockingQueue SynchronousQueue ThreadFactory ThreadPoolExecutor TimeUnit)
+   (java.util.concurrent.atomic AtomicBoolean AtomicLong)))
 
 (set! *warn-on-reflection* true)
 
