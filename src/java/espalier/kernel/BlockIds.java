@@ -32,7 +32,12 @@ public final class BlockIds {
     }
   }
 
-  /** The lowest free range of {@code count} numbers, or empty when none is left. */
+  /**
+   * The lowest free range of {@code count} numbers.
+   *
+   * @param count how many, 1 or more
+   * @return its first number, or empty when none is left
+   */
   public OptionalInt allocate(int count) {
     return allocate(count, 1);
   }
@@ -40,6 +45,8 @@ public final class BlockIds {
   /**
    * The lowest free range of {@code count} numbers whose first is a multiple of {@code alignment}.
    *
+   * @param count how many, 1 or more
+   * @param alignment 1 or more
    * @return its first number, or empty when none is left
    * @throws IllegalArgumentException where one of them is less than 1
    */
@@ -62,7 +69,12 @@ public final class BlockIds {
     return OptionalInt.empty();
   }
 
-  /** Gives the range back that begins at {@code start}; false where none that was handed out begins there. */
+  /**
+   * Gives a range back.
+   *
+   * @param start its first number
+   * @return false where none that was handed out begins there
+   */
   public synchronized boolean free(int start) {
     Integer length = used.remove(start);
     if (length == null) {
@@ -85,22 +97,27 @@ public final class BlockIds {
     }
   }
 
-  /** How many numbers the range that begins at {@code start} has; 0 where none that was handed out begins there. */
+  /**
+   * How large a range is that was handed out.
+   *
+   * @param start its first number
+   * @return how many numbers it has; 0 where none begins there
+   */
   public synchronized int sizeOf(int start) {
     return used.getOrDefault(start, 0);
   }
 
-  /** How many numbers are free, in however many pieces. */
+  /** {@return how many numbers are free, in however many pieces} */
   public synchronized int available() {
     return free.values().stream().mapToInt(Integer::intValue).sum();
   }
 
-  /** The lowest number. */
+  /** {@return the lowest number} */
   public int first() {
     return first;
   }
 
-  /** The number after the highest. */
+  /** {@return the number after the highest} */
   public int end() {
     return end;
   }

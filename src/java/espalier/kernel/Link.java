@@ -39,7 +39,11 @@ public abstract sealed class Link implements Closeable permits UdpLink, TcpLink 
     this.reader = new OscCodec(maxPacketBytes);
   }
 
-  /** Sends no packets larger than this from now on: supernova reads 32,768 bytes of a UDP packet and no more. */
+  /**
+   * Sends no packets larger than this from now on: supernova reads 32,768 bytes of a UDP packet and no more.
+   *
+   * @param maxBytes the size of the largest
+   */
   public final void limitPackets(int maxBytes) {
     writing.lock();
     try {
@@ -61,10 +65,10 @@ public abstract sealed class Link implements Closeable permits UdpLink, TcpLink 
   /** Closes the socket, which ends {@link #readAll}. */
   abstract void closeSocket() throws IOException;
 
-  /** The size that the system gave the receive buffer, in bytes: it may be less than the 4 MiB asked for. */
+  /** {@return the size of the receive buffer in bytes, which may be less than the 4 MiB that the system was asked for} */
   public abstract int receiveBufferBytes();
 
-  /** The port of this end. */
+  /** {@return the port of this end} */
   public abstract int localPort();
 
   final void startReader(String name) {
@@ -90,6 +94,8 @@ public abstract sealed class Link implements Closeable permits UdpLink, TcpLink 
    * Lets a thread that waits for a packet read packets itself, where the line allows it and the reader thread has given
    * way: what a server answers within microseconds then costs no hand-over between threads. Returns when {@code done},
    * or after two milliseconds, or at once; the caller waits on as if it had not been called.
+   *
+   * @param done whether what is waited for has come; cheap, and asked after each packet
    */
   public void assist(BooleanSupplier done) {}
 
@@ -135,6 +141,7 @@ public abstract sealed class Link implements Closeable permits UdpLink, TcpLink 
   /**
    * Sends a packet.
    *
+   * @param packet a message or bundle
    * @throws PacketTooLargeException beyond what this link sends at once; nothing was sent
    * @throws IllegalArgumentException for an address or string that OSC cannot hold; nothing was sent
    * @throws IOException where the link is closed or broken
@@ -174,17 +181,17 @@ public abstract sealed class Link implements Closeable permits UdpLink, TcpLink 
     sent++;
   }
 
-  /** Where the other end is. */
+  /** {@return where the other end is} */
   public final InetSocketAddress remote() {
     return remote;
   }
 
-  /** Whether packets can be sent. */
+  /** {@return whether packets can be sent} */
   public final boolean isOpen() {
     return !closed;
   }
 
-  /** Packets sent so far. */
+  /** {@return how many packets were sent so far} */
   public final long sent() {
     writing.lock();
     try {
@@ -194,17 +201,17 @@ public abstract sealed class Link implements Closeable permits UdpLink, TcpLink 
     }
   }
 
-  /** Packets that arrived so far, malformed ones included. */
+  /** {@return how many packets arrived so far, malformed ones included} */
   public final long received() {
     return received.get();
   }
 
-  /** How many of those that arrived were no OSC packet. */
+  /** {@return how many of those that arrived were no OSC packet} */
   public final long malformed() {
     return malformed.get();
   }
 
-  /** How often the listener threw. */
+  /** {@return how often the listener threw} */
   public final long listenerFaults() {
     return faults.get();
   }

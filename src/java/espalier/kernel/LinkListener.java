@@ -7,18 +7,29 @@ package espalier.kernel;
 @FunctionalInterface
 public interface LinkListener {
 
-  /** A packet arrived. */
+  /**
+   * A packet arrived.
+   *
+   * @param packet a message or bundle
+   */
   void onPacket(OscPacket packet);
 
   /**
    * Whether nobody waits for a packet just now; then the reader thread may give way for a millisecond to a caller who
    * reads for himself, see {@link Link#assist}.
+   *
+   * @return true where nobody waits
    */
   default boolean isIdle() {
     return false;
   }
 
-  /** Bytes arrived that are no packet; they are counted and otherwise ignored. */
+  /**
+   * Bytes arrived that are no packet; they are counted and otherwise ignored.
+   *
+   * @param bytes a copy of them
+   * @param why what is wrong with them
+   */
   default void onMalformed(byte[] bytes, BadPacketException why) {}
 
   /** UDP: the other machine says that nobody listens on that port. The link stays open. */

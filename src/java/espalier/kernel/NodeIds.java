@@ -42,7 +42,7 @@ public final class NodeIds {
     this.next = initial;
   }
 
-  /** The next id. It comes again after 2^26 less {@code initial} others. */
+  /** {@return the next id, which comes again after 2^26 less {@code initial} others} */
   public synchronized int next() {
     int id = base + next;
     next = next + 1 == PER_CLIENT ? initial : next + 1;
@@ -52,6 +52,7 @@ public final class NodeIds {
   /**
    * An id that {@link #next} never gives, until it is freed.
    *
+   * @return the id
    * @throws IllegalStateException when all of them are in use
    */
   public synchronized int nextPermanent() {
@@ -64,7 +65,12 @@ public final class NodeIds {
     return base + nextPermanent++;
   }
 
-  /** Gives a permanent id back; false where it is not one that is in use. */
+  /**
+   * Gives a permanent id back.
+   *
+   * @param id from {@link #nextPermanent}
+   * @return false where it is not one that is in use
+   */
   public synchronized boolean freePermanent(int id) {
     int local = id - base;
     if (local < FIRST_PERMANENT || local >= nextPermanent || freed.contains(id)) {

@@ -17,7 +17,11 @@ public record OscBundle(long timeTag, List<OscPacket> packets) implements OscPac
     packets = List.copyOf(packets);
   }
 
-  /** A bundle for now. */
+  /**
+   * A bundle for now.
+   *
+   * @param packets what, in order; copied
+   */
   public OscBundle(List<OscPacket> packets) {
     this(TimeTag.IMMEDIATE, packets);
   }

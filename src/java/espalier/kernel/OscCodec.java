@@ -54,7 +54,11 @@ public final class OscCodec {
     resize(Math.min(limit, 2048));
   }
 
-  /** Changes the largest packet that {@link #encode} will make, in bytes. */
+  /**
+   * Changes the largest packet that {@link #encode} will make.
+   *
+   * @param bytes its size
+   */
   public void limit(int bytes) {
     limit = bytes;
     resize(Math.min(limit, buffer.capacity()));
@@ -69,6 +73,7 @@ public final class OscCodec {
   /**
    * The bytes of a packet.
    *
+   * @param packet what to encode
    * @return a buffer from position 0 to limit, backed by an array and overwritten by the next call; four bytes before it
    *     are free
    * @throws PacketTooLargeException beyond the limit of this codec
@@ -163,6 +168,10 @@ public final class OscCodec {
    *
    * <p>Any address is accepted, also one without a slash, as {@code SendReply} can send it.
    *
+   * @param bytes where the packet is
+   * @param offset where it begins
+   * @param length its size in bytes
+   * @return the message or bundle
    * @throws BadPacketException where they are no OSC packet, or hold an argument that no server sends
    */
   public OscPacket decode(byte[] bytes, int offset, int length) throws BadPacketException {

@@ -159,12 +159,16 @@ public final class OscMessage implements OscPacket {
     return Collections.unmodifiableList(head);
   }
 
-  /** The address, {@code /s_new} for example. */
+  /** {@return the address, {@code /s_new} for example} */
   public String address() {
     return address;
   }
 
-  /** The arguments, unmodifiable. A blob is the message's own array: read it only. */
+  /**
+   * The arguments. A blob is the message's own array: read it only.
+   *
+   * @return an unmodifiable list
+   */
   public List<Object> arguments() {
     return arguments;
   }
@@ -173,6 +177,8 @@ public final class OscMessage implements OscPacket {
    * The arguments from index {@code from} to the end as one array, which costs no boxing where the server sent, or the
    * caller gave, a long run of floats at the end.
    *
+   * @param from the index of the first, 0 or more
+   * @return a new array
    * @throws ClassCastException if one of them is not a number
    */
   public float[] floats(int from) {

@@ -12,7 +12,7 @@ public final class PacketTooLargeException extends IllegalArgumentException {
     this.limit = limit;
   }
 
-  /** The largest packet that would have been sent, in bytes. */
+  /** {@return the largest packet that would have been sent, in bytes} */
   public int limit() {
     return limit;
   }

@@ -59,7 +59,12 @@ public final class ServerOutput {
 
   private ServerOutput() {}
 
-  /** What a line says. */
+  /**
+   * What a line says.
+   *
+   * @param line as it was printed
+   * @return its meaning
+   */
   public static Meaning meaning(String line) {
     String text = line.strip();
     if (starts(READY, text)) {
@@ -70,14 +75,24 @@ public final class ServerOutput {
     return starts(FAILURE, text) ? Meaning.FAILURE : Meaning.OTHER;
   }
 
-  /** Whether a line says that there is no audio server or device to play on. */
+  /**
+   * Whether a line says that there is no audio server or device to play on.
+   *
+   * @param line as it was printed
+   * @return true where it does
+   */
   public static boolean saysNoAudio(String line) {
     return line.contains("could not initialize audio")
         || line.contains("jack server is not running")
         || line.contains("could not start audio backend");
   }
 
-  /** Whether a line says that the port is another's. */
+  /**
+   * Whether a line says that the port is another's.
+   *
+   * @param line as it was printed
+   * @return true where it does
+   */
   public static boolean saysPortTaken(String line) {
     return line.contains("address in use") || line.contains("Address already in use");
   }

@@ -55,7 +55,11 @@ public final class ServerProcess {
       environment = Map.copyOf(environment);
     }
 
-    /** A server with this JVM's environment, ready when {@link ServerOutput} says so. */
+    /**
+     * A server with this JVM's environment, ready when {@link ServerOutput} says so.
+     *
+     * @param command the executable and its arguments
+     */
     public Spec(List<String> command) {
       this(command, Map.of(), line -> ServerOutput.meaning(line) == ServerOutput.Meaning.READY, null, line -> {});
     }
@@ -149,6 +153,8 @@ public final class ServerProcess {
   /**
    * Starts a process and returns at once.
    *
+   * @param spec what to start
+   * @return the process, which may have ended already
    * @throws IOException where it cannot be started at all
    */
   public static ServerProcess start(Spec spec) throws IOException {
@@ -258,12 +264,20 @@ public final class ServerProcess {
     }
   }
 
-  /** Completes when the process says that it is ready; exceptionally with {@link NotReadyException} if it ends before. */
+  /**
+   * Completes when the process says that it is ready; exceptionally with {@link NotReadyException} if it ends before.
+   *
+   * @return a future of the caller's own
+   */
   public CompletableFuture<Void> ready() {
     return ready.copy();
   }
 
-  /** Completes when the process has ended and its output has been read. */
+  /**
+   * Completes when the process has ended and its output has been read.
+   *
+   * @return a future of the caller's own
+   */
   public CompletableFuture<Exit> exit() {
     return exit.copy();
   }
@@ -271,8 +285,10 @@ public final class ServerProcess {
   /**
    * Waits until the process is ready.
    *
+   * @param timeout how long it may take
    * @throws NotReadyException when it ended instead; the message says why
    * @throws TimeoutException when the time is up; the process still runs
+   * @throws InterruptedException when this thread is interrupted meanwhile; the process still runs
    */
   public void awaitReady(Duration timeout) throws NotReadyException, TimeoutException, InterruptedException {
     try {
@@ -290,6 +306,7 @@ public final class ServerProcess {
    * @param patience how long it may take after having been asked
    * @param grace how long it may take after SIGTERM
    * @return how it ended
+   * @throws InterruptedException when this thread is interrupted meanwhile; the process is killed then
    */
   public Exit end(Ask ask, Duration patience, Duration grace) throws InterruptedException {
     asked = true;
@@ -331,11 +348,19 @@ public final class ServerProcess {
   /** How a process is asked to end; see {@link ServerProcess#end}. */
   @FunctionalInterface
   public interface Ask {
-    /** Asks, and may fail to. */
+    /**
+     * Asks, and may fail to.
+     *
+     * @throws Exception whatever kept it from asking
+     */
     void run() throws Exception;
   }
 
-  /** Ends every process that this JVM started and that still runs, with SIGTERM, then SIGKILL; returns how many. */
+  /**
+   * Ends every process that this JVM started and that still runs, with SIGTERM, then SIGKILL.
+   *
+   * @return how many there were
+   */
   public static int endAll() {
     List<ServerProcess> living = List.copyOf(LIVING);
     for (ServerProcess it : living) {
@@ -356,7 +381,7 @@ public final class ServerProcess {
     return living.size();
   }
 
-  /** Why the process ended or is in trouble: the first line of its output that tells, or the last that it printed. */
+  /** {@return why the process ended or is in trouble: the first line of its output that tells, or the last that it printed} */
   public String reason() {
     return failure()
         .orElseGet(
@@ -368,7 +393,7 @@ public final class ServerProcess {
                     .orElse("it printed nothing"));
   }
 
-  /** The first line of its output that tells of a failure. */
+  /** {@return the first line of its output that tells of a failure, if any does} */
   public Optional<String> failure() {
     return output().stream()
         .map(Line::text)
@@ -376,24 +401,24 @@ public final class ServerProcess {
         .findFirst();
   }
 
-  /** The last 500 lines that the process printed. */
+  /** {@return the last 500 lines that the process printed} */
   public List<Line> output() {
     synchronized (lines) {
       return List.copyOf(lines);
     }
   }
 
-  /** Whether the process runs. */
+  /** {@return whether the process runs} */
   public boolean isAlive() {
     return process.isAlive();
   }
 
-  /** The process id, the server's own. */
+  /** {@return the process id, the server's own} */
   public long pid() {
     return process.pid();
   }
 
-  /** The executable and its arguments. */
+  /** {@return the executable and its arguments} */
   public List<String> command() {
     return spec.command();
   }

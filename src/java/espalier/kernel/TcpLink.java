@@ -30,6 +30,7 @@ public final class TcpLink extends Link {
    * @param remote the server
    * @param timeout how long connecting may take
    * @param listener hears what arrives
+   * @return the link, connected
    * @throws IOException where nobody accepts in time
    */
   public static TcpLink open(InetSocketAddress remote, Duration timeout, LinkListener listener) throws IOException {

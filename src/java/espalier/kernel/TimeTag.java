@@ -21,6 +21,8 @@ public final class TimeTag {
   /**
    * The time tag of an instant, to within a quarter of a nanosecond.
    *
+   * @param instant when
+   * @return 64-bit NTP time
    * @throws IllegalArgumentException before 1968-01-20T03:14:08Z or from 2036-02-07T06:28:16Z on: scsynth compares time
    *     tags as signed numbers, so that one with the top bit clear would never be executed
    */
@@ -33,7 +35,12 @@ public final class TimeTag {
     return seconds << 32 | (((long) instant.getNano() << 32) + NANOS / 2) / NANOS;
   }
 
-  /** The instant of a time tag, rounded to the nearest nanosecond; any 64 bits are accepted. */
+  /**
+   * The instant of a time tag, rounded to the nearest nanosecond; any 64 bits are accepted.
+   *
+   * @param timeTag 64-bit NTP time
+   * @return when
+   */
   public static Instant toInstant(long timeTag) {
     long seconds = (timeTag >>> 32) - EPOCH_OFFSET_SECONDS;
     long nanos = ((timeTag & 0xFFFF_FFFFL) * NANOS + (1L << 31)) >>> 32;

@@ -45,6 +45,8 @@ public final class UdpLink extends Link {
    *
    * @param remote the server
    * @param listener hears what arrives
+   * @return the link, open
+   * @throws IOException where the system has no socket for it
    */
   public static UdpLink open(InetSocketAddress remote, LinkListener listener) throws IOException {
     DatagramSocket socket = new DatagramSocket(null);
