@@ -258,20 +258,41 @@
   (become! s :online {:watch (start-watch! s session opts)})
   (emit! s :connected))
 
-(defn- start!
-  "Starts audio and server, and logs in."
+(defn- boot-process!
+  "Starts audio and server and waits until it is ready; returns the process."
   [^Server s opts executable]
-  (check-port! opts)
   (let [jack    (when (= :dummy (:audio opts)) (audio/start-dummy! opts))
         _       (become! s :booting {:jack jack})
         process (spawn! s opts executable jack)]
     (await-ready! process jack opts)
-    (emit! s :process-booted {:pid (.pid ^ServerProcess process)})
+    process))
+
+(defn- boot-process-again!
+  "As `boot-process!`, and once more where a private JACK has started and then would
+  not take the server: a young JACK was seen to refuse its first client."
+  [^Server s opts executable]
+  (try
+    (boot-process! s opts executable)
+    (catch clojure.lang.ExceptionInfo e
+      (let [{:keys [jack process]} @(.-state s)]
+        (when-not (and jack process (= :no-audio (:reason (ex-data e))))
+          (throw e))
+        (become! s :booting {:jack nil, :process nil})
+        (kill! process)
+        (audio/stop-dummy! jack)
+        (boot-process! s opts executable)))))
+
+(defn- start!
+  "Starts what must run, and logs in."
+  [^Server s opts executable]
+  (check-port! opts)
+  (let [^ServerProcess process (boot-process-again! s opts executable)]
+    (emit! s :process-booted {:pid (.pid process)})
     (online! s (open-session! s opts true) opts)
     (emit! s :booted)
     ;; It may have died before it was online, when nobody minded.
-    (when-not (.isAlive ^ServerProcess process)
-      (process-ended! s process (.get (.exit ^ServerProcess process) 1 TimeUnit/SECONDS)))))
+    (when-not (.isAlive process)
+      (process-ended! s process (.get (.exit process) 1 TimeUnit/SECONDS)))))
 
 (defn boot!
   "See `espalier.core/boot!`."
