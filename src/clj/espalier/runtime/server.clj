@@ -2,28 +2,23 @@
   "The life of a handle: offline, booting, online, quitting, lost. Each function
   that `espalier.core` has under the same name is documented there."
   (:require
-   [clojure.string :as str]
-   [espalier.model.engine :as engine]
    [espalier.model.error :as error]
    [espalier.model.options :as options]
    [espalier.model.watch :as watch]
    [espalier.runtime.audio :as audio]
+   [espalier.runtime.boot :as boot]
    [espalier.runtime.dispatch :as dispatch]
    [espalier.runtime.executable :as executable]
    [espalier.runtime.handle :as handle :refer [become! effective-options emit! leave! live locked offline owner? process status]]
    [espalier.runtime.link :as link]
-   [espalier.runtime.port :as port]
    [espalier.runtime.session :as session]
    [espalier.runtime.worker :as worker])
   (:import
-   (espalier.kernel ServerOutput ServerProcess ServerProcess$Ask ServerProcess$Exit ServerProcess$Line ServerProcess$NotReadyException ServerProcess$Spec)
+   (espalier.kernel ServerProcess ServerProcess$Ask ServerProcess$Exit)
    (espalier.runtime.handle Server)
-   (java.nio.file Files LinkOption Path)
    (java.time Duration)
-   (java.util Set)
-   (java.util.concurrent CompletableFuture ConcurrentHashMap CountDownLatch TimeUnit TimeoutException)
-   (java.util.concurrent.atomic AtomicLong)
-   (java.util.function Consumer Predicate)))
+   (java.util.concurrent CountDownLatch TimeUnit TimeoutException)
+   (java.util.concurrent.atomic AtomicLong)))
 
 (set! *warn-on-reflection* true)
 
@@ -31,10 +26,6 @@
 
 (defn- stop-watch! [{:keys [^CountDownLatch watch]}]
   (some-> watch .countDown))
-
-(defn- kill! [^ServerProcess process]
-  (when process
-    (.end process nil Duration/ZERO (Duration/ofMillis 500))))
 
 (defn- lost!
   "The server of `session` is gone or as good as gone: `event` says how, `why` in
@@ -49,7 +40,7 @@
           (emit! s event data)
           (session/abandon! session (offline s))
           (let [killed? (and process (.isAlive process))]
-            (kill! process)
+            (boot/kill! process)
             (audio/stop-dummy! jack)
             (when killed? (emit! s :process-quit)))
           (emit! s :disconnected)
@@ -127,112 +118,6 @@
                              " (sc/quit! s) or (sc/disconnect! s) ends it first.")
                         {:status (status s)}))))
 
-(defn- cannot-boot [reason message data & [cause]]
-  (error/error :server-cannot-boot message (assoc data :reason reason) cause))
-
-(defn- sentence [words]
-  (str (str/replace words #"[.\s]+$" "") "."))
-
-(defn- boot-failure
-  "Why a process that ended, or never was ready, could not boot."
-  [^ServerProcess process jack ended? timeout-ms & [cause]]
-  (let [lines (mapv #(.text ^ServerProcess$Line %) (.output process))
-        words (.reason process)
-        data  {:command (vec (.command process)), :output lines}]
-    (cond
-      (some #(ServerOutput/saysPortTaken %) lines)
-      (cannot-boot :port-taken (str "The port is taken: " (sentence words) " (sc/boot! s {:port (sc/find-free-port)}) takes another.") data cause)
-
-      (and jack (some #(ServerOutput/saysNoAudio %) lines))
-      (cannot-boot :no-audio (str "The private JACK server did not take the server: " (sentence words)
-                                  " Its last words: " (sentence (.reason ^ServerProcess (:process jack)))) data cause)
-
-      (some #(ServerOutput/saysNoAudio %) lines)
-      (cannot-boot :no-audio (str "There is no audio to play on: " (sentence words) " No JACK server runs here that this server could join. "
-                                  "(sc/boot! s {:audio :dummy}) boots without any device; for sound, start JACK first, "
-                                  "with jackd -d alsa for example.") data cause)
-      ended?
-      (cannot-boot :process-ended (str "The server ended instead of booting (" (.getNow (.exit process) nil) "): " (sentence words)) data cause)
-
-      :else
-      (cannot-boot :never-ready (str "The server was not ready within " timeout-ms " ms; the last that it said: " (sentence words)
-                                     " (sc/boot! s {:boot-timeout-ms " (* 2 timeout-ms) "}) waits longer.") data cause))))
-
-(defn- login-failure
-  "Why a process that was ready could not be logged in to: where it has ended, that."
-  [^ServerProcess process jack {:keys [boot-timeout-ms]} e]
-  (if (try (.get (.exit process) 300 TimeUnit/MILLISECONDS) (catch TimeoutException _ nil))
-    (boot-failure process jack true boot-timeout-ms e)
-    (cannot-boot :no-login (str "The server is ready, but the login failed: " (ex-message e)) {} e)))
-
-(defn- shared-memory
-  "The file that a server leaves in Linux's shared memory when it is killed; its
-  name has the port."
-  ^Path [port]
-  (Path/of (str "/dev/shm/SuperColliderServer_" port) (make-array String 0)))
-
-(def ^:private booting
-  "The ports on which servers of this JVM are being booted."
-  (ConcurrentHashMap/newKeySet))
-
-(defn- check-port!
-  "Throws where a server on this port would fail, or harm another: the name of the
-  shared memory is the same for UDP and TCP, and whoever boots replaces it."
-  [{:keys [protocol port] :as opts}]
-  (let [reuses? (engine/trait (options/engine opts) :reuses-tcp-port?)]
-    (port/check-free! opts reuses?)
-    (when (Files/exists (shared-memory port) (make-array LinkOption 0))
-      (port/check-free! (assoc opts :protocol ({:udp :tcp, :tcp :udp} protocol)) reuses?))))
-
-(defn- alone-on-port
-  "Calls `f` while no other boot of this JVM is under way on the port."
-  [{:keys [port] :as opts} f]
-  (when-not (.add ^Set booting port)
-    (throw (cannot-boot :port-taken (str "Another handle is booting on port " port ". (sc/boot! s {:port (sc/find-free-port)}) takes another.")
-                        (select-keys opts [:port :protocol :ip-address]))))
-  (try (f)
-       (finally (.remove ^Set booting port))))
-
-(defn- ready? [line]
-  (= "READY" (str (ServerOutput/meaning line))))
-
-(defn- spawn! [^Server s opts executable jack]
-  (let [process (ServerProcess/start
-                  (ServerProcess$Spec. (options/command-line opts executable)
-                                       (or (:environment jack) (audio/environment))
-                                       (reify Predicate (test [_ line] (ready? line)))
-                                       (shared-memory (:port opts))
-                                       (reify Consumer (accept [_ _]))))]
-    (become! s :booting {:process process})
-    (.thenAccept ^CompletableFuture (.exit process)
-                 (reify Consumer (accept [_ exit] (process-ended! s process exit))))
-    process))
-
-(defn- await-answer!
-  "Waits until the server answers: scsynth of negative verbosity does not say that
-  it is ready."
-  [^ServerProcess process {:keys [boot-timeout-ms] :as opts}]
-  (let [deadline (+ (session/milliseconds) boot-timeout-ms)
-        ready    (.ready process)]
-    (while (not (or (.isDone ready)
-                    (> (session/milliseconds) deadline)
-                    (session/answers? opts 50)
-                    (Thread/sleep 20))))
-    (when-not (.isAlive process)
-      (.awaitReady process (Duration/ofSeconds 1)))
-    (when (> (session/milliseconds) deadline)
-      (throw (TimeoutException.)))))
-
-(defn- await-ready! [^ServerProcess process jack {:keys [boot-timeout-ms verbosity] :as opts}]
-  (try (if (and (neg? verbosity) (not (engine/trait (options/engine opts) :always-says-ready?)))
-         (await-answer! process opts)
-         (.awaitReady process (Duration/ofMillis boot-timeout-ms)))
-       (catch ServerProcess$NotReadyException _
-         (.get (.exit process) 1 TimeUnit/SECONDS)
-         (throw (boot-failure process jack true boot-timeout-ms)))
-       (catch TimeoutException _
-         (throw (boot-failure process jack false boot-timeout-ms)))))
-
 (defn- open-session! [^Server s opts owner?]
   (emit! s :connecting)
   (try
@@ -258,35 +143,11 @@
   (become! s :online {:watch (start-watch! s session opts)})
   (emit! s :connected))
 
-(defn- boot-process!
-  "Starts audio and server and waits until it is ready; returns the process."
-  [^Server s opts executable]
-  (let [jack    (when (= :dummy (:audio opts)) (audio/start-dummy! opts))
-        _       (become! s :booting {:jack jack})
-        process (spawn! s opts executable jack)]
-    (await-ready! process jack opts)
-    process))
-
-(defn- boot-process-again!
-  "As `boot-process!`, and once more where a private JACK has started and then would
-  not take the server: a young JACK was seen to refuse its first client."
-  [^Server s opts executable]
-  (try
-    (boot-process! s opts executable)
-    (catch clojure.lang.ExceptionInfo e
-      (let [{:keys [jack process]} @(.-state s)]
-        (when-not (and jack process (= :no-audio (:reason (ex-data e))))
-          (throw e))
-        (become! s :booting {:jack nil, :process nil})
-        (kill! process)
-        (audio/stop-dummy! jack)
-        (boot-process! s opts executable)))))
-
 (defn- start!
   "Starts what must run, and logs in."
   [^Server s opts executable]
-  (check-port! opts)
-  (let [^ServerProcess process (boot-process-again! s opts executable)]
+  (boot/check-port! opts)
+  (let [^ServerProcess process (boot/boot-process! s opts executable #(process-ended! s %1 %2))]
     (emit! s :process-booted {:pid (.pid process)})
     (online! s (open-session! s opts true) opts)
     (emit! s :booted)
@@ -306,17 +167,17 @@
         (leave! s :booting {:options opts})
         (emit! s :booting {:warnings (options/warnings opts (executable/platform))})
         (try
-          (alone-on-port opts #(start! s opts executable))
+          (boot/alone-on-port opts #(start! s opts executable))
           s
           (catch Throwable e
             (let [{:keys [jack] ^ServerProcess process :process :as state} @(.-state s)
                   e (if (or (nil? process) (not (instance? Exception e)) (instance? InterruptedException e)
                             (= :espalier.error/server-cannot-boot (error/code e)))
                       e
-                      (login-failure process jack opts e))]
+                      (boot/login-failure process jack opts e))]
               (stop-watch! state)
               (leave! s :offline)
-              (kill! process)
+              (boot/kill! process)
               (audio/stop-dummy! jack)
               (when process (emit! s :process-quit))
               (emit! s :boot-failed {:error e})

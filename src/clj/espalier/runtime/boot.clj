@@ -1,0 +1,164 @@
+(ns espalier.runtime.boot
+  "From options to a process that is ready: the port that is tried first, the audio,
+  the server, and why one of them would not start."
+  (:require
+   [clojure.string :as str]
+   [espalier.model.engine :as engine]
+   [espalier.model.error :as error]
+   [espalier.model.options :as options]
+   [espalier.runtime.audio :as audio]
+   [espalier.runtime.handle :refer [become!]]
+   [espalier.runtime.port :as port]
+   [espalier.runtime.session :as session])
+  (:import
+   (espalier.kernel ServerOutput ServerProcess ServerProcess$Line ServerProcess$NotReadyException ServerProcess$Spec)
+   (espalier.runtime.handle Server)
+   (java.nio.file Files LinkOption Path)
+   (java.time Duration)
+   (java.util Set)
+   (java.util.concurrent CompletableFuture ConcurrentHashMap TimeUnit TimeoutException)
+   (java.util.function Consumer Predicate)))
+
+(set! *warn-on-reflection* true)
+
+(defn kill!
+  "Ends a process without asking it; nil is ignored."
+  [^ServerProcess process]
+  (when process
+    (.end process nil Duration/ZERO (Duration/ofMillis 500))))
+
+(defn- cannot-boot [reason message data & [cause]]
+  (error/error :server-cannot-boot message (assoc data :reason reason) cause))
+
+(defn- sentence [words]
+  (str (str/replace words #"[.\s]+$" "") "."))
+
+(defn- boot-failure
+  "Why a process that ended, or never was ready, could not boot."
+  [^ServerProcess process jack ended? timeout-ms & [cause]]
+  (let [lines (mapv #(.text ^ServerProcess$Line %) (.output process))
+        words (.reason process)
+        data  {:command (vec (.command process)), :output lines}]
+    (cond
+      (some #(ServerOutput/saysPortTaken %) lines)
+      (cannot-boot :port-taken (str "The port is taken: " (sentence words) " (sc/boot! s {:port (sc/find-free-port)}) takes another.") data cause)
+
+      (and jack (some #(ServerOutput/saysNoAudio %) lines))
+      (cannot-boot :no-audio (str "The private JACK server did not take the server: " (sentence words)
+                                  " Its last words: " (sentence (.reason ^ServerProcess (:process jack)))) data cause)
+
+      (some #(ServerOutput/saysNoAudio %) lines)
+      (cannot-boot :no-audio (str "There is no audio to play on: " (sentence words) " No JACK server runs here that this server could join. "
+                                  "(sc/boot! s {:audio :dummy}) boots without any device; for sound, start JACK first, "
+                                  "with jackd -d alsa for example.") data cause)
+      ended?
+      (cannot-boot :process-ended (str "The server ended instead of booting (" (.getNow (.exit process) nil) "): " (sentence words)) data cause)
+
+      :else
+      (cannot-boot :never-ready (str "The server was not ready within " timeout-ms " ms; the last that it said: " (sentence words)
+                                     " (sc/boot! s {:boot-timeout-ms " (* 2 timeout-ms) "}) waits longer.") data cause))))
+
+(defn login-failure
+  "Why a process that was ready could not be logged in to: where it has ended, that."
+  [^ServerProcess process jack {:keys [boot-timeout-ms]} e]
+  (if (try (.get (.exit process) 300 TimeUnit/MILLISECONDS) (catch TimeoutException _ nil))
+    (boot-failure process jack true boot-timeout-ms e)
+    (cannot-boot :no-login (str "The server is ready, but the login failed: " (ex-message e)) {} e)))
+
+(defn- shared-memory
+  "The file that a server leaves in Linux's shared memory when it is killed; its
+  name has the port."
+  ^Path [port]
+  (Path/of (str "/dev/shm/SuperColliderServer_" port) (make-array String 0)))
+
+(def ^:private booting
+  "The ports on which servers of this JVM are being booted."
+  (ConcurrentHashMap/newKeySet))
+
+(defn check-port!
+  "Throws where a server on this port would fail, or harm another: the name of the
+  shared memory is the same for UDP and TCP, and whoever boots replaces it."
+  [{:keys [protocol port] :as opts}]
+  (let [reuses? (engine/trait (options/engine opts) :reuses-tcp-port?)]
+    (port/check-free! opts reuses?)
+    (when (Files/exists (shared-memory port) (make-array LinkOption 0))
+      (port/check-free! (assoc opts :protocol ({:udp :tcp, :tcp :udp} protocol)) reuses?))))
+
+(defn alone-on-port
+  "Calls `f` while no other boot of this JVM is under way on the port."
+  [{:keys [port] :as opts} f]
+  (when-not (.add ^Set booting port)
+    (throw (cannot-boot :port-taken (str "Another handle is booting on port " port ". (sc/boot! s {:port (sc/find-free-port)}) takes another.")
+                        (select-keys opts [:port :protocol :ip-address]))))
+  (try (f)
+       (finally (.remove ^Set booting port))))
+
+(defn- ready? [line]
+  (= "READY" (str (ServerOutput/meaning line))))
+
+(defn- spawn! [^Server s opts executable jack on-exit]
+  (let [process (ServerProcess/start
+                  (ServerProcess$Spec. (options/command-line opts executable)
+                                       (or (:environment jack) (audio/environment))
+                                       (reify Predicate (test [_ line] (ready? line)))
+                                       (shared-memory (:port opts))
+                                       (reify Consumer (accept [_ _]))))]
+    (become! s :booting {:process process})
+    (.thenAccept ^CompletableFuture (.exit process)
+                 (reify Consumer (accept [_ exit] (on-exit process exit))))
+    process))
+
+(defn- await-answer!
+  "Waits until the server answers: scsynth of negative verbosity does not say that
+  it is ready."
+  [^ServerProcess process {:keys [boot-timeout-ms] :as opts}]
+  (let [deadline (+ (session/milliseconds) boot-timeout-ms)
+        ready    (.ready process)]
+    (while (not (or (.isDone ready)
+                    (> (session/milliseconds) deadline)
+                    (session/answers? opts 50)
+                    (Thread/sleep 20))))
+    (when-not (.isAlive process)
+      (.awaitReady process (Duration/ofSeconds 1)))
+    (when (> (session/milliseconds) deadline)
+      (throw (TimeoutException.)))))
+
+(defn- await-ready! [^ServerProcess process jack {:keys [boot-timeout-ms verbosity] :as opts}]
+  (try (if (and (neg? verbosity) (not (engine/trait (options/engine opts) :always-says-ready?)))
+         (await-answer! process opts)
+         (.awaitReady process (Duration/ofMillis boot-timeout-ms)))
+       (catch ServerProcess$NotReadyException _
+         (.get (.exit process) 1 TimeUnit/SECONDS)
+         (throw (boot-failure process jack true boot-timeout-ms)))
+       (catch TimeoutException _
+         (throw (boot-failure process jack false boot-timeout-ms)))))
+
+(defn- attempt!
+  "Starts audio and server and waits until it is ready; returns the process."
+  [^Server s opts executable on-exit]
+  (let [jack    (when (= :dummy (:audio opts)) (audio/start-dummy! opts))
+        _       (become! s :booting {:jack jack})
+        process (spawn! s opts executable jack on-exit)]
+    (await-ready! process jack opts)
+    process))
+
+(defn boot-process!
+  "Starts audio and server, which the handle's state holds from then on, and waits
+  until the server is ready; returns its process. Once more where a private JACK
+  has started and then would not take the server: a young JACK was seen to refuse
+  its first client.
+
+  `on-exit`  called with the process and its exit when it has ended
+
+  Throws `:espalier.error/server-cannot-boot`."
+  [^Server s opts executable on-exit]
+  (try
+    (attempt! s opts executable on-exit)
+    (catch clojure.lang.ExceptionInfo e
+      (let [{:keys [jack process]} @(.-state s)]
+        (when-not (and jack process (= :no-audio (:reason (ex-data e))))
+          (throw e))
+        (become! s :booting {:jack nil, :process nil})
+        (kill! process)
+        (audio/stop-dummy! jack)
+        (attempt! s opts executable on-exit)))))
