@@ -8,9 +8,21 @@
       load        (require 'espalier.core), against bare Clojure
 
   Ours and bare are measured in turns in one run; what is shown are medians. It
-  takes less than three minutes. Nothing is judged by the exit code."
+  takes less than four minutes. Nothing is judged by the exit code.
+
+  A peer that is installed gets a column too: its value, and the ratio of that to
+  bare. There is one so far, Supriya, where `python3 -c \"import supriya\"` works, or
+  works with the Python that ESPALIER_BENCH_PYTHON names; PYTHONPATH and all else
+  are as in this environment:
+
+      PYTHONPATH=… ESPALIER_BENCH_PYTHON=… bin/clj -M:bench
+
+  Its times are measured by its own clock in its own process, after ours and bare,
+  and of its load the ratio is to bare Python. Another peer is one more entry in the
+  table of espalier.bench.peer."
   (:require
    [clojure.string :as str]
+   [espalier.bench.peer :as peer]
    [espalier.core :as sc])
   (:import
    (java.lang.management ManagementFactory)
@@ -21,7 +33,8 @@
 (def ^:private sections
   "What can be measured: name -> function that returns rows. A row is a map of
   `:figure`, `:unit`, `:ours`, `:bare`, the target as `:at-most` or `:at-least` (a
-  ratio) or `:ours-at-most`, and `:remark`."
+  ratio) or `:ours-at-most`, `:peers` as `{name {:value …, :bare …}}` where a peer's
+  bare is the row's unless it has its own, and `:remark`."
   (array-map "boot"       'espalier.bench.boot/run
              "round-trip" 'espalier.bench.round-trip/run
              "send"       'espalier.bench.send/run
@@ -35,6 +48,10 @@
     (String/format Locale/ROOT (if (< (abs (double x)) 100) "%,.1f %s" "%,.0f %s")
                    (object-array [(double x) unit]))))
 
+(defn- times [ratio]
+  (when ratio
+    (String/format Locale/ROOT "%.2f x" (object-array [(double ratio)]))))
+
 (defn- verdict [{:keys [ours at-most at-least ours-at-most] :as row}]
   (cond
     at-most      (if (<= (ratio row) at-most) "yes" "NO")
@@ -47,11 +64,14 @@
     at-least     (String/format Locale/ROOT ">= %.2f x" (object-array [(double at-least)]))
     ours-at-most (str "<= " (number ours-at-most unit))))
 
+(defn- peer-cell [{:keys [bare unit peers]} peer]
+  (when-let [{:keys [value] :as figure} (get peers peer)]
+    (str/join ", " (keep identity [(number value unit) (times (ratio {:ours value, :bare (:bare figure bare)}))]))))
+
 (defn- cells [{:keys [figure ours bare unit] :as row}]
-  (mapv #(or % "")
-        [figure (number ours unit) (number bare unit)
-         (some->> (ratio row) double vector object-array (String/format Locale/ROOT "%.2f x"))
-         (target row) (verdict row)]))
+  (into [] (map #(or % ""))
+        (list* figure (number ours unit) (number bare unit) (times (ratio row)) (target row) (verdict row)
+               (map #(peer-cell row %) (peer/names)))))
 
 (defn- table
   "Rows of text as lines of aligned columns, the first to the left."
@@ -71,7 +91,8 @@
     (str "Java " (System/getProperty "java.version") ", Clojure " (clojure-version)
          ", " (.getAvailableProcessors system) " processors, load "
          (String/format Locale/ROOT "%.1f" (object-array [(.getSystemLoadAverage system)]))
-         ", " (System/getProperty "os.name") " " (System/getProperty "os.arch") ", " (scsynth-version))))
+         ", " (System/getProperty "os.name") " " (System/getProperty "os.arch")
+         ", " (str/join ", " (cons (scsynth-version) (peer/versions))))))
 
 (defn- measure [section]
   (binding [*out* *err*] (println "measuring" section "…"))
@@ -81,7 +102,7 @@
   (if-let [unknown (seq (remove sections names))]
     (println "There is no section" (str/join ", " unknown) "but" (str/join ", " (keys sections)))
     (let [rows (into [] (mapcat measure) (or names (keys sections)))]
-      (run! println (table (into [["figure" "ours" "bare" "ratio" "target" "met"]] (map cells) rows)))
+      (run! println (table (into [(into ["figure" "ours" "bare" "ratio" "target" "met"] (peer/names))] (map cells) rows)))
       (println)
       (run! println (keep :remark rows))
       (println (machine))))

@@ -9,6 +9,7 @@
    [clojure.java.io :as io]
    [espalier.bench.bare :as bare]
    [espalier.bench.measure :as measure]
+   [espalier.bench.peer :as peer]
    [espalier.bench.responder :as responder]
    [espalier.core :as sc]
    [espalier.model.options :as options]
@@ -75,16 +76,19 @@
   (let [jack (audio/start-dummy! {:dummy-sample-rate-hz 44100
                                   :dummy-period-frames  period-frames
                                   :boot-timeout-ms      10000})]
-    (try (in-jvm-with (:environment jack) pairs)
+    (try (assoc (in-jvm-with (:environment jack) pairs)
+                :peers (peer/figures "boot" [(sc/find-free-port) pairs (sc/find-scsynth)]
+                                     :environment (merge (audio/environment) (:environment jack))))
          (finally (audio/stop-dummy! jack)))))
 
 (defn run
   "The rows of this section."
   []
   (for [[period-frames pairs] [[1024 15] [64 15]]
-        :let [{:keys [ours bare]} (measure-boots period-frames pairs)]]
+        :let [{:keys [ours bare peers]} (measure-boots period-frames pairs)]]
     {:figure  (str "boot to :online, period " period-frames)
      :unit    "ms"
      :ours    (measure/median ours)
      :bare    (measure/median bare)
+     :peers   (update-vals peers (fn [{:keys [ms]}] {:value ms}))
      :at-most 1.10}))

@@ -5,11 +5,12 @@
    [clojure.java.io :as io]
    [clojure.string :as str]
    [espalier.bench.measure :as measure]
+   [espalier.bench.peer :as peer]
    [espalier.bench.responder :as responder])
   (:import
    (java.io File)
    (java.lang ProcessBuilder$Redirect)
-   (java.util List)))
+   (java.util List Locale)))
 
 (set! *warn-on-reflection* true)
 
@@ -36,14 +37,19 @@
        ", its kernel is classes; class path of " (count (str/split (class-path) (re-pattern File/pathSeparator)))
        " entries; JVM with its default flags"))
 
+(defn- bare-of [[peer {:keys [bare]}]]
+  (String/format Locale/ROOT "bare of %s is its interpreter, %.1f ms" (object-array [peer (double bare)])))
+
 (defn run
   "The rows of this section."
   []
   (let [{:keys [ours bare]} (measure/in-turns 9 1 #(jvm-ms "(require 'espalier.core)") #(jvm-ms "nil"))
-        beyond              (measure/median (map - ours bare))]
+        beyond              (measure/median (map - ours bare))
+        peers               (update-vals (peer/figures "load" [9]) #(array-map :value (:beyond %) :bare (:bare %)))]
     [{:figure "require espalier.core, beyond bare Clojure"
       :unit   "ms"
       :ours   beyond
       :bare   (measure/median bare)
+      :peers  peers
       :ours-at-most 1000.0
-      :remark (conditions)}]))
+      :remark (str/join "; " (cons (conditions) (map bare-of peers)))}]))

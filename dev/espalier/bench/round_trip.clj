@@ -4,6 +4,7 @@
   (:require
    [espalier.bench.bare :as bare]
    [espalier.bench.measure :as measure]
+   [espalier.bench.peer :as peer]
    [espalier.bench.responder :as responder]
    [espalier.core :as sc]))
 
@@ -24,19 +25,21 @@
                                                 #(trips-us trips (fn [i] (bare/sync! line i))))]
       {:ours (into [] cat ours), :bare (into [] cat bare)})))
 
-(defn- rows [what {:keys [ours bare]} target]
-  (for [[p label] [[0.5 "p50"] [0.99 "p99"]]]
-    (cond-> {:figure (str "round trip, " what ", " label)
+(defn- rows [what {:keys [ours bare peers]} target]
+  (for [[p k] [[0.5 :p50] [0.99 :p99]]]
+    (cond-> {:figure (str "round trip, " what ", " (name k))
              :unit   "us"
              :ours   (measure/percentile ours p)
-             :bare   (measure/percentile bare p)}
+             :bare   (measure/percentile bare p)
+             :peers  (update-vals peers (fn [said] {:value (k said)}))}
       (= 0.5 p) (assoc :at-most target))))
 
 (defn- with-instant-responder []
   (responder/call-with-responder
     (fn [port]
       (with-open [^java.io.Closeable s (sc/connect! (sc/server {:port port}))]
-        (measure-trips s port {:rounds 60, :warm-up 150, :trips 1000})))))
+        (assoc (measure-trips s port {:rounds 60, :warm-up 150, :trips 1000})
+               :peers (peer/figures "round-trip" [port 60 1000]))))))
 
 (defn- with-scsynth []
   (let [port (sc/find-free-port)]

@@ -8,6 +8,7 @@
   (:require
    [espalier.bench.bare :as bare]
    [espalier.bench.measure :as measure]
+   [espalier.bench.peer :as peer]
    [espalier.bench.responder :as responder]
    [espalier.core :as sc])
   (:import
@@ -49,7 +50,13 @@
 (defn- messages-per-s [ns]
   (/ message-count (/ ns 1e9)))
 
-(defn- measure-sends [s line]
+(defn- lost
+  "How many of so many messages are missing or out of order by what the witness has
+  seen."
+  [sent {:keys [arrived disorders]}]
+  (+ (- sent arrived) disorders))
+
+(defn- measure-sends [s line port]
   (let [witnessed (atom [])
         run       (fn [who send! sync!]
                     (fn []
@@ -60,11 +67,12 @@
                              (run :ours #(send-ours! s %1 %2) (fn [_] (sc/sync! s)))
                              (run :bare #(bare/n-sets! line %1 %2) #(bare/sync! line %)))
            :witnessed @witnessed
+           :peers (peer/figures "send" [port 7 message-count burst] :witness #(seen line))
            :bytes (allocated-per-message #(dotimes [_ %] (sc/send! s ["/n_set" 1000 "freq" 440.0 "amp" 0.1]))))))
 
-(defn- lost [who witnessed]
+(defn- lost-at-worst [who witnessed]
   (apply max (for [w witnessed :when (= who (:who w))]
-               (+ (- message-count (:arrived w)) (:disorders w)))))
+               (lost message-count w))))
 
 (defn run
   "The rows of this section."
@@ -73,16 +81,18 @@
     (fn [port]
       (with-open [^java.io.Closeable s    (sc/connect! (sc/server {:port port}))
                   ^java.io.Closeable line (bare/line port)]
-        (let [{:keys [ours bare witnessed bytes]} (measure-sends s line)]
+        (let [{:keys [ours bare witnessed peers bytes]} (measure-sends s line port)]
           [{:figure   "200,000 /n_set, sent per second"
             :unit     "msg/s"
             :ours     (messages-per-s (measure/median ours))
             :bare     (messages-per-s (measure/median bare))
+            :peers    (update-vals peers (fn [{:keys [rate]}] {:value rate}))
             :at-least 0.5}
            {:figure  "of these lost or out of order, at worst"
             :unit    "msg"
-            :ours    (lost :ours witnessed)
-            :bare    (lost :bare witnessed)
+            :ours    (lost-at-worst :ours witnessed)
+            :bare    (lost-at-worst :bare witnessed)
+            :peers   (update-vals peers (fn [{:keys [sent seen]}] {:value (lost sent seen)}))
             :ours-at-most 0}
            {:figure "allocated per message of these"
             :unit   "bytes"
