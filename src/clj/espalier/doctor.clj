@@ -10,8 +10,7 @@
    (espalier.kernel ServerProcess ServerProcess$Line ServerProcess$Spec)
    (java.io FileInputStream IOException)
    (java.time Duration)
-   (java.util.concurrent TimeUnit)
-   (java.util.function Consumer Predicate)))
+   (java.util.concurrent TimeUnit)))
 
 (set! *warn-on-reflection* true)
 
@@ -31,8 +30,7 @@
   it, or nil."
   [command]
   (try
-    (let [process (ServerProcess/start (ServerProcess$Spec. command {} (reify Predicate (test [_ _] false)) nil
-                                                            (reify Consumer (accept [_ _]))))]
+    (let [process (ServerProcess/start (ServerProcess$Spec. command))]
       (try (.get (.exit process) 5 TimeUnit/SECONDS)
            (finally (.end process nil Duration/ZERO (Duration/ofMillis 200))))
       (first (filter #(re-find #"\d" %) (map #(.text ^ServerProcess$Line %) (.output process)))))

@@ -9,8 +9,7 @@
    (java.io File RandomAccessFile)
    (java.nio.channels OverlappingFileLockException)
    (java.time Duration)
-   (java.util.concurrent TimeUnit)
-   (java.util.function Consumer Predicate)))
+   (java.util.concurrent TimeUnit)))
 
 (set! *warn-on-reflection* true)
 
@@ -64,11 +63,7 @@
 (defn- start-jack! ^ServerProcess [jackd server {:keys [dummy-sample-rate-hz dummy-period-frames]}]
   (ServerProcess/start
     (ServerProcess$Spec. [jackd "-n" server "-r" "-p" "4096" "--no-mlock" "-d" "dummy"
-                          "-r" (str dummy-sample-rate-hz) "-p" (str dummy-period-frames)]
-                         {}
-                         (reify Predicate (test [_ _] false))
-                         nil
-                         (reify Consumer (accept [_ _])))))
+                          "-r" (str dummy-sample-rate-hz) "-p" (str dummy-period-frames)])))
 
 (defn- attempt!
   "Starts a JACK server and waits until it listens, or has ended, or the time is up

@@ -17,7 +17,7 @@
    (java.time Duration)
    (java.util Set)
    (java.util.concurrent CompletableFuture ConcurrentHashMap TimeUnit TimeoutException)
-   (java.util.function Consumer Predicate)))
+   (java.util.function Consumer)))
 
 (set! *warn-on-reflection* true)
 
@@ -93,16 +93,11 @@
   (try (f)
        (finally (.remove ^Set booting port))))
 
-(defn- ready? [line]
-  (= "READY" (str (ServerOutput/meaning line))))
-
 (defn- spawn! [^Server s opts executable jack on-exit]
   (let [process (ServerProcess/start
                   (ServerProcess$Spec. (options/command-line opts executable)
                                        (or (:environment jack) (audio/environment))
-                                       (reify Predicate (test [_ line] (ready? line)))
-                                       (shared-memory (:port opts))
-                                       (reify Consumer (accept [_ _]))))]
+                                       (shared-memory (:port opts))))]
     (become! s :booting {:process process})
     (.thenAccept ^CompletableFuture (.exit process)
                  (reify Consumer (accept [_ exit] (on-exit process exit))))

@@ -87,6 +87,17 @@
   (answer session (ask-sync! session) timeout-ms)
   nil)
 
+(defn- look!
+  "The reply, or the `/fail`, to a question that a server may leave unanswered; nil
+  where none has come by the time that a `/sync` after it is answered."
+  [{:keys [dispatcher] :as session} message reply timeout-ms]
+  (let [waiter (ask! session message reply)]
+    (try
+      (sync! session timeout-ms)
+      (when (dispatch/answered? waiter)
+        (answer session waiter timeout-ms))
+      (finally (dispatch/forget! dispatcher waiter)))))
+
 ;; ---- who we are
 
 (defn- no-answer
@@ -144,15 +155,12 @@
       :else (do (request! session ["/notify" 0] ["/done" "/notify"] timeout-ms)
                 (message/login (answer session (ask-login! session) timeout-ms))))))
 
-(defn- query-register! [{:keys [dispatcher] :as session} {:keys [timeout-ms]}]
-  (let [waiter (ask! session ["/g_queryTree" register/group-id 0] ["/g_queryTree.reply" 0 register/group-id])]
-    (sync! session timeout-ms)
-    (if (dispatch/answered? waiter)
-      (register/parse (answer session waiter timeout-ms))
-      (dispatch/forget! dispatcher waiter))))
+(defn- query-register! [session {:keys [timeout-ms]}]
+  (some-> (look! session ["/g_queryTree" register/group-id 0] ["/g_queryTree.reply" 0 register/group-id] timeout-ms)
+          register/parse))
 
 (defn- claim!
-  "Claims a client id in the register; returns what `login!` does, and the claim."
+  "Claims a client id in the register; returns what `login` does, and the claim."
   [session {:keys [timeout-ms] :as options} maximum-logins]
   (loop [tries 100]
     (let [{:keys [claims] :as known} (query-register! session options)
@@ -208,18 +216,12 @@
   (inc (long client-id)))
 
 (defn- ensure-default-group!
-  "Makes our default group on a server that somebody else booted, if it is not
-  there."
-  [{:keys [dispatcher link client-id] :as session} timeout-ms]
-  (let [id     (default-group-id client-id)
-        waiter (ask! session ["/n_query" id] ["/n_info" id])]
-    (sync! session timeout-ms)
-    (let [there? (and (dispatch/answered? waiter)
-                      (= "/n_info" (first (answer session waiter timeout-ms))))]
-      (dispatch/forget! dispatcher waiter)
-      (when-not there?
-        (link/send! link ["/g_new" id 1 0])
-        (sync! session timeout-ms)))))
+  "Makes our default group if it is not there."
+  [{:keys [link client-id] :as session} timeout-ms]
+  (let [id (default-group-id client-id)]
+    (when (not= "/n_info" (first (look! session ["/n_query" id] ["/n_info" id] timeout-ms)))
+      (link/send! link ["/g_new" id 1 0])
+      (sync! session timeout-ms))))
 
 (defn- make-default-groups!
   "Makes the default groups of `n` clients below the root, in one bundle after the

@@ -40,7 +40,6 @@ public final class OscCodec {
 
   private int limit;
   private final OSCParser parser = OscArguments.builder().buildParser();
-  private byte[] outer;
   private ByteBuffer buffer;
   private OSCSerializer serializer;
 
@@ -65,8 +64,7 @@ public final class OscCodec {
   }
 
   private void resize(int size) {
-    outer = new byte[HEADROOM + size];
-    buffer = ByteBuffer.wrap(outer, HEADROOM, size).slice();
+    buffer = ByteBuffer.wrap(new byte[HEADROOM + size], HEADROOM, size).slice();
     serializer = OscArguments.builder().buildSerializer(new BufferBytesReceiver(buffer));
   }
 

@@ -61,7 +61,18 @@ public final class ServerProcess {
      * @param command the executable and its arguments
      */
     public Spec(List<String> command) {
-      this(command, Map.of(), line -> ServerOutput.meaning(line) == ServerOutput.Meaning.READY, null, line -> {});
+      this(command, Map.of(), null);
+    }
+
+    /**
+     * A server that is ready when {@link ServerOutput} says so.
+     *
+     * @param command the executable and its arguments
+     * @param environment set besides what this JVM was given
+     * @param leftover a file to delete when the process has ended, or null
+     */
+    public Spec(List<String> command, Map<String, String> environment, Path leftover) {
+      this(command, environment, line -> ServerOutput.meaning(line) == ServerOutput.Meaning.READY, leftover, line -> {});
     }
   }
 
@@ -327,19 +338,19 @@ public final class ServerProcess {
 
   /** On a thread of its own, for a connection that is full blocks whoever sends. */
   private void ask(Ask ask, Duration patience) throws InterruptedException {
-    CompletableFuture<Void> asked = new CompletableFuture<>();
+    CompletableFuture<Void> sent = new CompletableFuture<>();
     thread(
         "ask",
         () -> {
           try {
             ask.run();
-            asked.complete(null);
+            sent.complete(null);
           } catch (Throwable e) {
-            asked.completeExceptionally(e);
+            sent.completeExceptionally(e);
           }
         });
     try {
-      CompletableFuture.anyOf(exit, asked.thenCompose(sent -> exit)).get(patience.toNanos(), TimeUnit.NANOSECONDS);
+      CompletableFuture.anyOf(exit, sent.thenCompose(done -> exit)).get(patience.toNanos(), TimeUnit.NANOSECONDS);
     } catch (TimeoutException | ExecutionException e) {
       // It could not be asked, or does not obey: signals remain.
     }

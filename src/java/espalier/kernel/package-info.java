@@ -20,9 +20,7 @@
  *     new ServerProcess.Spec(
  *         List.of("/usr/bin/scsynth", "-u", "57110", "-R", "0", "-l", "1"),
  *         Map.of("JACK_NO_START_SERVER", "1"),
- *         line -> ServerOutput.meaning(line) == ServerOutput.Meaning.READY,
- *         Path.of("/dev/shm/SuperColliderServer_57110"),
- *         line -> {}));
+ *         Path.of("/dev/shm/SuperColliderServer_57110")));
  * scsynth.ready().get(10, TimeUnit.SECONDS);
  * try (Link link = UdpLink.open(new InetSocketAddress("127.0.0.1", 57110), packet -> System.out.println(packet))) {
  *   link.send(new OscMessage("/status"));
