@@ -28,6 +28,7 @@
     "/notify"  (if (= 1 x) ["/done" "/notify" 0 1] ["/done" "/notify"])
     "/n_query" ["/n_info" x 0 -1 -1 1 -1 -1]
     "/sync"    ["/synced" x]
+    "/g_queryTree" ["/g_queryTree.reply" 0 0 0]
     nil))
 
 (defn- witness
@@ -41,7 +42,7 @@
         codec    (OscCodec. 65507)]
     {:in-order in-order, :left left, :room room
      :see (fn [^bytes bs n reply!]
-            (let [[address t i :as m] (link/message (.decode codec bs 0 n))]
+            (doseq [[address t i :as m] (map link/message (link/messages (.decode codec bs 0 n)))]
               (if (= "/numbered" address)
                 (do (when (not= i (aget next-of t)) (vreset! in-order false))
                     (aset next-of t (int (inc i)))

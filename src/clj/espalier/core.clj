@@ -13,15 +13,25 @@
   has a deadline. Every error is an `ex-info` with `:espalier/error` in its data.
   Requiring this starts nothing."
   (:require
+   [espalier.model.command :as command]
+   [espalier.model.entity :as entity]
    [espalier.model.error :as error]
    [espalier.model.message :as message]
    [espalier.model.options :as options]
    [espalier.model.tree :as tree]
+   [espalier.runtime.buffer :as buffer]
+   [espalier.runtime.bus :as bus]
+   [espalier.runtime.entities :as entities]
    [espalier.runtime.executable :as executable]
    [espalier.runtime.handle :as handle]
+   [espalier.runtime.mirror :as mirror]
+   [espalier.runtime.moment :as moment]
+   [espalier.runtime.node :as node]
    [espalier.runtime.port :as port]
    [espalier.runtime.server :as server]
-   [espalier.runtime.session :as session])
+   [espalier.runtime.session :as session]
+   [espalier.runtime.synthdefs :as synthdefs]
+   [espalier.runtime.trace :as trace])
   (:import
    (espalier.kernel Link ServerProcess ServerProcess$Line)
    (java.lang ProcessHandle)))
@@ -193,6 +203,7 @@
       a handler threw          :handler-failed(:error)
       a handler is too slow    :handler-behind(:behind), and messages to it are dropped
       no OSC packet arrived    :malformed-packet(:error)
+      our server did a bundle after its time   :late(:late-s), in seconds; supernova's whole seconds are unknown
 
   What is in [ ] happens where it applies: a process that is killed for being
   silent was ours; `:warnings` are sentences about options that will not do what
@@ -242,33 +253,42 @@
   (:client-id (handle/session s)))
 
 (defn root-node
-  "The group at the root of the node tree."
-  [_]
-  {:kind :group, :id 0})
+  "The group at the root of the node tree.
+
+  Throws `:espalier.error/server-offline`.
+
+      (sc/root-node s)  ;=> #<Group 0>"
+  [s]
+  (entities/known-node s (handle/live s) :group 0))
 
 (defn default-group
   "This client's default group, where its nodes go unless told otherwise.
 
   Throws `:espalier.error/server-offline`, for the server says who we are.
 
-      (sc/default-group s)  ;=> {:kind :group, :id 1}"
+      (sc/default-group s)  ;=> #<Group 1>"
   [s]
-  {:kind :group, :id (session/default-group-id (:client-id (handle/live s)))})
+  (let [session (handle/live s)]
+    (entities/known-node s session :group (session/default-group-id (:client-id session)))))
 
 (defn audio-output-bus-group
   "The audio buses that are heard.
 
-      (sc/audio-output-bus-group s)  ;=> {:kind :bus-group, :rate :audio, :id 0, :count 8}"
+  Throws `:espalier.error/server-offline`.
+
+      (sc/audio-output-bus-group s)  ;=> #<BusGroup 0..7 audio>"
   [s]
-  {:kind :bus-group, :rate :audio, :id 0, :count (:output-bus-channel-count (handle/effective-options s))})
+  (entities/hardware-buses s 0 (:output-bus-channel-count (handle/effective-options s))))
 
 (defn audio-input-bus-group
   "The audio buses that hold what the device hears; they follow the outputs.
 
-      (sc/audio-input-bus-group s)  ;=> {:kind :bus-group, :rate :audio, :id 8, :count 8}"
+  Throws `:espalier.error/server-offline`.
+
+      (sc/audio-input-bus-group s)  ;=> #<BusGroup 8..15 audio>"
   [s]
   (let [{:keys [input-bus-channel-count output-bus-channel-count]} (handle/effective-options s)]
-    {:kind :bus-group, :rate :audio, :id output-bus-channel-count, :count input-bus-channel-count}))
+    (entities/hardware-buses s output-bus-channel-count input-bus-channel-count)))
 
 (defn process
   "The process that this handle has booted, a kernel `ServerProcess`; nil where
@@ -302,7 +322,7 @@
 
   `message`  `[\"/n_set\" 1000 \"freq\" 440]`, or `{:at when, :packets [message …]}`, where
              `when` is nil for now, POSIX seconds, an Instant, or a Duration from
-             now. Integers and reals are sent with 32 bits, keywords as strings,
+             now. Within `at`, a message becomes part of the moment. Integers and reals are sent with 32 bits, keywords as strings,
              true and false as 1 and 0, groups and the like as their id, byte
              arrays as blobs, float arrays as so many floats, sequences as arrays
 
@@ -312,7 +332,7 @@
 
       (sc/send! s [\"/g_new\" 1000 0 1])"
   [s message]
-  (handle/send! s message)
+  (moment/send-raw! s message)
   s)
 
 (defn request!
@@ -327,6 +347,7 @@
       (sc/request! s [\"/b_query\" 0] [\"/b_info\" 0])  ;=> [\"/b_info\" 0 0 0 0.0]"
   ([s message reply] (request! s message reply {}))
   ([s message reply opts]
+   (moment/refuse-inside! (first message))
    (handle/request! s message reply (:timeout-ms (options/check-call opts #{:timeout-ms})))))
 
 (defn sync!
@@ -338,6 +359,7 @@
   Throws `:espalier.error/server-offline`, `:espalier.error/no-answer`."
   ([s] (sync! s {}))
   ([s opts]
+   (moment/refuse-inside! "sync!")
    (handle/sync! s (:timeout-ms (options/check-call opts #{:timeout-ms})))
    s))
 
@@ -365,7 +387,7 @@
   ([s] (query-tree s {}))
   ([s opts]
    (let [{:keys [group controls] :or {group 0, controls true}} (options/check-call opts #{:group :controls :timeout-ms})
-         id   (if (map? group) (:id group) group)
+         id   (if (entity/entity? group) (entities/resolve-in s (handle/live s) group) group)
          flag (if controls 1 0)]
      (when-not (int? id)
        (throw (error/error :invalid-option (str ":group is the id of a group or a group, 0 for example, not " (pr-str group) ".")
@@ -399,3 +421,673 @@
   there."
   [s id]
   (handle/off! s id))
+
+(defn trace
+  "The last 4,096 packets that went to the server and came from it, in order, as data:
+
+      {:n 17, :at #inst …, :direction :sent, :packet [\"/n_set\" 1000 \"freq\" 440.0]}
+
+  A bundle is `{:at nil-or-Instant, :packets […]}`. `:n` counts all packets of this handle.
+
+  `:direction`  :sent or :received
+  `:address`    an address, or a set of them; bundles that hold such a message too
+  `:after`      only packets with a greater `:n`
+  `:limit`      only so many, the last ones
+
+      (sc/trace s {:direction :sent, :limit 5})"
+  ([s] (trace s {}))
+  ([s opts]
+   (let [{:keys [address] :as opts} (options/check-call opts #{:direction :address :after :limit})]
+     (trace/entries (handle/trace-of s)
+                    (cond-> opts address (assoc :address (if (coll? address) (set address) #{address})))))))
+
+(defn state
+  "What this client knows of the server, a value that messages keep up to date:
+
+  | key | what it has |
+  |---|---|
+  | `:nodes`     | by id: `:kind :parent :previous :next :status` (:expected, :playing or :paused), of a group `:head :tail`, of a synth `:def` where it is known |
+  | `:buffers`   | by number: `:frame-count :channel-count :sample-rate-hz :status` |
+  | `:buses`     | by rate, :audio or :control: the numbers that are taken |
+  | `:synthdefs` | by name: the controls |
+
+  It is a hint. What the server does not tell, or tells too fast, is asked for after a
+  moment; `query-tree` and its like ask the server itself.
+
+  Throws `:espalier.error/server-offline`.
+
+      (get-in (sc/state s) [:nodes 1000 :status])  ;=> :playing"
+  [s]
+  (let [session (handle/live s)]
+    (assoc (dissoc (mirror/known (:mirror session)) :suspect?)
+           :buses (entities/taken-buses session))))
+
+;; ---- requests
+
+(defn doc-command
+  "Prints what the table knows of a command, or, without one, every command in a line.
+  Returns nil.
+
+      (sc/doc-command :s-new)"
+  ([] (println ((requiring-resolve 'espalier.model.command-page/overview))))
+  ([command] (println ((requiring-resolve 'espalier.model.command-page/text) command))))
+
+(defn request
+  "A request as a vector, ready for `send!`, checked against the table of commands as
+  far as that goes without a server.
+
+  Throws `:espalier.error/unknown-command`, `:espalier.error/unknown-argument`,
+  `:espalier.error/invalid-argument`, `:espalier.error/refused-command`.
+
+      (sc/request :n-set {:id 1000 :controls {:freq 440.0}})
+      ;=> [\"/n_set\" 1000 \"freq\" 440.0]"
+  [command args]
+  (command/request command args))
+
+(defn command!
+  "Sends any command of the table, checked against it and against what there is on
+  this server. Returns the reply of a command that has one, a vector, else nil.
+  Within `at`, what is no question becomes part of the moment.
+
+  `command`      its name; `(sc/doc-command)` lists them
+  `args`         map from the names of its arguments to their values
+  `:confirm`     whether to wait until it is done, and to throw where it is refused;
+                 asynchronous commands are always waited for
+  `:timeout-ms`  how long to wait (default: the handle's, 5,000)
+
+  Throws what `request` throws, `:espalier.error/server-offline`,
+  `:espalier.error/no-answer`, and the named errors of what the server refuses.
+
+      (sc/command! s :b-query {:buffers [0]})  ;=> [\"/b_info\" 0 0 0 0.0]"
+  ([s command args] (command! s command args {}))
+  ([s command args opts]
+   (let [{:keys [timeout-ms]} (options/check-call opts #{:confirm :timeout-ms})
+         request (command/request command args (moment/limits s))
+         {:keys [async? reply]} (command/of request)]
+     (if (and reply (not async?))
+       (moment/question! s request timeout-ms)
+       (moment/request! s request opts)))))
+
+(defn call-at
+  "Calls `f` and sends what it asks of the server `s` as one moment; `at` is sugar over
+  it, and says all about it."
+  [s when-or-options f]
+  (moment/call-at s when-or-options f))
+
+(defmacro at
+  "Sends what the body asks of `s` as one bundle, which takes effect at one time, and
+  returns what the body returns.
+
+  `when`  nil for now, POSIX seconds, an Instant, a Duration from now; or a map of
+          `:when`, `:confirm` and `:timeout-ms`
+
+  - The body runs at once; only the delivery waits. When it throws, nothing is sent
+    and the ids that it took are given back. Lazy sequences in its result are realised.
+  - Order as written is order as it happens. What follows asynchronous commands
+    (SynthDefs, buffers) becomes the completion of the last of those in a row, and so
+    waits for them all. `at` then returns when all is done; where one fails it throws
+    that error, and what was to follow the last of the row has happened unless that
+    one failed. `with-completion` says what is to follow one command alone.
+  - With a time to come, SynthDefs and buffers that the body makes, and what fills
+    these buffers, are carried out ahead, and waited for; the rest is sent for that
+    time and not waited for. A bundle that arrives after its time is done at once, and
+    is the lifecycle event :late.
+  - `:confirm` waits until all has been carried out and throws the first error;
+    `:failures` in its data has all. Without it, failures are events :command-failed.
+  - Requests that can be one message become one: settings of one node for example.
+  - A moment within a moment of the same server is part of it where its `when` is nil;
+    with a time, or for another server, it is sent after the outer one, and not at all
+    when that throws.
+  - A moment belongs to its thread: a call for `s` in a future or go block within the
+    body throws, unless it opens a moment of its own. Questions throw.
+  - What is too large for one packet (by UDP 65,507 bytes for scsynth, 32,768 for
+    supernova) goes in several with the same time, now and a tenth of a second where
+    there is none, so that all takes effect in one block of the sound; `at` waits for
+    that where there was no time. With asynchronous commands among it, each row of
+    these is carried out and waited for before what follows it is sent.
+
+  Throws `:espalier.error/server-offline`, `:espalier.error/invalid-time`,
+  `:espalier.error/question-in-moment`, `:espalier.error/moment-elsewhere`,
+  `:espalier.error/moment-of-other-server`, `:espalier.error/packet-too-large`,
+  `:espalier.error/too-many-nodes` where more nodes are made than
+  `:maximum-node-count`, `:espalier.error/too-much-at-once` where supernova would crash of so
+  many nodes that start or end in one block, more than 4,000.
+
+      (sc/at s (java.time.Duration/ofMillis 200)
+        (let [g (sc/add-group! s)]
+          (sc/add-synth! s :bell {:freq 440} {:target g})))"
+  [s when & body]
+  `(call-at ~s ~when (fn [] ~@body)))
+
+(defn call-with-completion
+  "Calls `make`, whose last request must be asynchronous, and then `f` with what it
+  returned: what `f` asks of `s` follows when that request is done, and nothing else
+  waits for it. `with-completion` is sugar over it."
+  [s make f]
+  (moment/call-with-completion s make f))
+
+(defmacro with-completion
+  "Makes what the body asks of `s` the completion of one asynchronous command: the
+  server carries it out as soon as that is done. Returns what the body returns. In a
+  moment, what is written after it does not wait for it; with a time to come, the
+  completion waits for that time.
+
+  Throws `:espalier.error/no-completion` where the binding's last request is none that
+  takes one, and what `at` throws.
+
+      (sc/with-completion s [b (sc/add-buffer! s {:path \"kick.wav\"})]
+        (sc/add-synth! s :sampler {:buf b}))"
+  [s [binding-name make :as binding-form] & body]
+  (when-not (and (vector? binding-form) (= 2 (count binding-form)))
+    (throw (IllegalArgumentException. "with-completion wants a server and a vector of a name and a call: (with-completion s [b (sc/add-buffer! s {…})] …)")))
+  `(call-with-completion ~s (fn [] ~make) (fn [~binding-name] ~@body)))
+
+;; ---- SynthDefs
+
+(defn add-synthdefs!
+  "Sends SynthDefs and returns them, a vector, when the server has them.
+
+  `synthdefs`    one or a sequence: the bytes of a SynthDef file, its path, File or URL,
+                 or a SynthDef value
+  `:timeout-ms`  how long to wait (default: the handle's, 5,000)
+
+  Their controls are known from now on: a synth is not given others.
+
+  Throws `:espalier.error/invalid-synthdef`, `:espalier.error/file-failed`,
+  `:espalier.error/packet-too-large`, `:espalier.error/server-offline`,
+  `:espalier.error/no-answer`.
+
+      (sc/add-synthdefs! s (clojure.java.io/resource \"espalier/synthdefs/bell.scsyndef\"))"
+  ([s synthdefs] (add-synthdefs! s synthdefs {}))
+  ([s synthdefs opts] (synthdefs/add-synthdefs! s synthdefs opts)))
+
+(defn free-synthdefs!
+  "Has the server forget SynthDefs, by name or value, one or a sequence; returns the
+  handle. Synths that play go on.
+
+  Throws `:espalier.error/invalid-argument`, `:espalier.error/server-offline`."
+  ([s synthdefs] (free-synthdefs! s synthdefs {}))
+  ([s synthdefs opts] (synthdefs/free-synthdefs! s synthdefs opts)))
+
+;; ---- entities
+
+(defn entity?
+  "Whether x is an entity: a group, synth, buffer, buffer group, bus or bus group. An
+  entity is an immutable map with `:kind`, `:id`, `:server`; using one whose server has
+  ended throws `:espalier.error/dead-entity`, one that has been freed
+  `:espalier.error/freed-entity`, one of another server `:espalier.error/foreign-entity`."
+  [x]
+  (entity/entity? x))
+
+(defn members
+  "The single buffers of a buffer group, or buses of a bus group, in order; of a single
+  one, itself in a vector.
+
+      (sc/members (sc/add-bus-group! s {:count 2}))  ;=> [#<Bus 0 control> #<Bus 1 control>]"
+  [e]
+  (entity/members e))
+
+(defn free!
+  "Frees an entity and returns it. A node goes with all that is in it, and it is harmless
+  where it has ended already; a buffer is waited for; a bus is only given back. A
+  second time, buffers and buses throw, for their number may be another's by now.
+
+  `:confirm`     of a node: whether to wait, and to throw where the server refuses
+  `:timeout-ms`  how long to wait (default: the handle's, 5,000)
+
+  Throws `:espalier.error/freed-entity`, `:espalier.error/dead-entity`,
+  `:espalier.error/no-entity`, `:espalier.error/server-offline`."
+  ([e] (free! e {}))
+  ([e opts]
+   (case (:kind e)
+     (:buffer :buffer-group) (buffer/free! e opts)
+     (:bus :bus-group)       (bus/free! e opts)
+     (node/free! e opts))))
+
+;; ---- nodes
+
+(defn add-group!
+  "Makes a group and returns it.
+
+  `:target`    the group or node that `:action` names, an entity or id (default: the
+               default group)
+  `:action`    :head (default) or :tail of the target, :before or :after it, or :replace
+  `:parallel`  whether supernova may compute its children at the same time; on scsynth
+               a group like others
+  `:permanent` whether its id never comes again in turn
+  `:id`        an id of this client's own, in place of the next
+  `:confirm`   whether to wait until it is there, and to throw where it is refused;
+               otherwise a refusal is the event :command-failed, on scsynth
+  `:timeout-ms`  how long to wait (default: the handle's, 5,000)
+
+  Throws `:espalier.error/invalid-argument`, `:espalier.error/refused-command`,
+  `:espalier.error/foreign-id`, `:espalier.error/server-offline`; with `:confirm` also
+  `:espalier.error/no-such-node`, `:espalier.error/duplicate-node`,
+  `:espalier.error/too-many-nodes`, `:espalier.error/out-of-memory`,
+  `:espalier.error/no-answer`.
+
+      (sc/add-group! s {:action :tail})  ;=> #<Group 1000>"
+  ([s] (add-group! s {}))
+  ([s opts] (node/add-group! s opts)))
+
+(defn add-synth!
+  "Makes a synth and returns it.
+
+  `synthdef`  the name of its SynthDef, or a SynthDef value
+  `controls`  map from controls (keyword, string or index) to numbers, to buses and
+              buffers (their number), to \"c5\" or \"a5\" (mapped: see `map-symbol`), or to
+              a sequence of these for an array control
+
+  The options are those of `add-group!` but for `:parallel`.
+
+  Throws what `add-group!` throws; `:espalier.error/unknown-control` where the SynthDef
+  is known and has none of that name; with `:confirm` also
+  `:espalier.error/no-such-synthdef`.
+
+      (sc/add-synth! s :bell {:freq 660} {:action :tail})  ;=> #<Synth 1001 bell>"
+  ([s synthdef] (add-synth! s synthdef {} {}))
+  ([s synthdef controls] (add-synth! s synthdef controls {}))
+  ([s synthdef controls opts] (node/add-synth! s synthdef controls opts)))
+
+(defn set-controls!
+  "Sets controls of a synth, or of all synths in a group, and returns it.
+
+  `controls`  as of `add-synth!`
+  `:confirm`, `:timeout-ms`  as of `add-group!`
+
+  Throws `:espalier.error/unknown-control`, `:espalier.error/invalid-argument`,
+  `:espalier.error/freed-entity`, `:espalier.error/dead-entity`,
+  `:espalier.error/server-offline`; with `:confirm` also `:espalier.error/no-such-node`.
+
+      (sc/set-controls! synth {:freq 220, :amp 0.1})"
+  ([node controls] (node/set-controls! node controls {}))
+  ([node controls opts] (node/set-controls! node controls opts)))
+
+(defn set-control-range!
+  "Sets a control and those that follow it to a sequence of values; returns the node.
+  Options and errors as of `set-controls!`.
+
+      (sc/set-control-range! synth :freqs [220 330 440])"
+  ([node control values] (set-control-range! node control values {}))
+  ([node control values opts] (node/set-control-range! node control values opts)))
+
+(defn map-controls!
+  "Lets controls follow buses, and returns the node: a bus maps one control, a bus
+  group as many from that control on, nil lets go.
+
+  `controls`  map from controls to buses, bus groups or nil
+  Options and errors as of `set-controls!`.
+
+      (sc/map-controls! synth {:freq lfo-bus, :amp nil})"
+  ([node controls] (map-controls! node controls {}))
+  ([node controls opts] (node/map-controls! node controls opts)))
+
+(defn get-controls
+  "The values of a synth's controls as the server has them, a map with the names as they
+  were asked for. Of a mapped control it is the value that was set last.
+
+  `controls`     which; nil for all, where the SynthDef was sent from here
+  `:timeout-ms`  how long to wait (default: the handle's, 5,000)
+
+  Throws `:espalier.error/no-such-node`, `:espalier.error/unknown-control`,
+  `:espalier.error/unknown-synthdef`, `:espalier.error/server-offline`,
+  `:espalier.error/no-answer`.
+
+      (sc/get-controls synth [:freq :amp])  ;=> {:freq 440.0, :amp 0.1}"
+  ([synth] (get-controls synth nil {}))
+  ([synth controls] (get-controls synth controls {}))
+  ([synth controls opts] (node/get-controls synth controls opts)))
+
+(defn get-control-range
+  "The values of `n` controls from `control` on, a vector. Options and errors as of
+  `get-controls`.
+
+      (sc/get-control-range synth :freqs 3)  ;=> [220.0 330.0 440.0]"
+  ([synth control n] (get-control-range synth control n {}))
+  ([synth control n opts] (node/get-control-range synth control n opts)))
+
+(defn release!
+  "Sets the control gate to 0, so that a synth with such an envelope fades and ends; one
+  whose SynthDef is known to have no gate is freed. Returns the node; harmless where it
+  has ended. Options as of `free!`."
+  ([node] (release! node {}))
+  ([node opts] (node/release! node opts)))
+
+(defn pause!
+  "Stops a node where it is, with all that is in it; returns it. Options and errors as
+  of `set-controls!`."
+  ([node] (pause! node {}))
+  ([node opts] (node/set-running! node false opts)))
+
+(defn resume!
+  "Lets a paused node go on; returns it. Options and errors as of `set-controls!`."
+  ([node] (resume! node {}))
+  ([node opts] (node/set-running! node true opts)))
+
+(defn active?
+  "Whether a node plays: it has started and is not paused, as far as this client was
+  told."
+  [node]
+  (node/active? node))
+
+(defn move!
+  "Moves a node and returns it: :before or :after another, to the :head or :tail of a
+  group. Options and errors as of `set-controls!`; `:espalier.error/refused-command` for
+  a group that would come below itself.
+
+      (sc/move! synth :tail group)"
+  ([node action target] (move! node action target {}))
+  ([node action target opts] (node/move! node action target opts)))
+
+(defn order!
+  "Puts nodes in a row at one place, in their order: at the :head or :tail of a group,
+  :before or :after a node. Returns the target. Options and errors as of `move!`.
+
+      (sc/order! :head group [synth-1 synth-2])"
+  ([action target nodes] (order! action target nodes {}))
+  ([action target nodes opts] (node/order! action target nodes opts)))
+
+(defn print-ugens!
+  "Has the server print the UGens of a node with their inputs and outputs, once; see
+  `server-output`. Returns the node."
+  ([node] (print-ugens! node {}))
+  ([node opts] (node/trace! node opts)))
+
+(defn free-children!
+  "Frees what is in a group, and returns the group.
+
+  `:synths-only`  whether the groups in it stay, and only the synths in them go
+  `:confirm`, `:timeout-ms`  as of `add-group!`"
+  ([group] (free-children! group {}))
+  ([group opts] (node/free-children! group opts)))
+
+(defn query-node
+  "What the server says of a node, an entity or id: `:id :kind :parent :previous :next`, of
+  a group also `:head :tail :parallel?`; nil for what there is not.
+
+  `:timeout-ms`  how long to wait (default: the handle's, 5,000)
+
+  Throws `:espalier.error/no-such-node`, `:espalier.error/refused-command` for the root of
+  supernova, `:espalier.error/server-offline`, `:espalier.error/no-answer`.
+
+      (sc/query-node s 1000)
+      ;=> {:id 1000, :kind :synth, :parent 1, :previous nil, :next nil}"
+  ([s node] (query-node s node {}))
+  ([s node opts] (node/query-node s node opts)))
+
+(defn parent
+  "The group that a node is in, asked of the server; nil for the root. Options and
+  errors as of `query-node`."
+  ([node] (parent node {}))
+  ([node opts] (node/parent node opts)))
+
+(defn parentage
+  "The groups that a node is in, from the nearest to the root, asked of the server.
+  Options and errors as of `query-node`."
+  ([node] (parentage node {}))
+  ([node opts] (into [] (take-while some?) (rest (iterate #(when % (parent % opts)) node)))))
+
+(defn children
+  "The nodes in a group, in order, asked of the server. Options and errors as of
+  `query-node`."
+  ([group] (children group {}))
+  ([group opts] (node/children group opts)))
+
+(defn await-started
+  "Waits until a node has started, and returns it: one that a moment to come will make,
+  for example.
+
+  `:timeout-ms`  how long to wait (default: the handle's, 5,000)
+
+  Throws `:espalier.error/no-answer`, `:espalier.error/server-offline`."
+  ([node] (await-started node {}))
+  ([node opts] (node/await-started node opts)))
+
+(defn await-ended
+  "Waits until a node has ended, and returns it. Options and errors as of
+  `await-started`."
+  ([node] (await-ended node {}))
+  ([node opts] (node/await-ended node opts)))
+
+;; ---- buffers
+
+(defn add-buffer!
+  "Makes a buffer and returns it when it is there.
+
+  `:frame-count`    frames; of a file, how many to read (default: all)
+  `:channel-count`  channels (default 1)
+  `:path`           a sound file of the server's machine, to be read into it
+  `:start-frame`    the first frame of the file (default 0)
+  `:channels`       which channels of the file, from 0 (default: all)
+  `:samples`        a float array or a sequence of numbers of any length to fill it,
+                    channels interleaved
+  `:timeout-ms`     how long to wait for each answer (default: the handle's, 5,000)
+
+  Throws `:espalier.error/no-free-ids`, `:espalier.error/file-failed`,
+  `:espalier.error/invalid-argument`, `:espalier.error/invalid-option`,
+  `:espalier.error/refused-command`, `:espalier.error/server-offline`,
+  `:espalier.error/no-answer`.
+
+      (sc/add-buffer! s {:frame-count 44100, :channel-count 2})  ;=> #<Buffer 0>"
+  [s opts]
+  (buffer/add-buffer! s opts))
+
+(defn add-buffer-group!
+  "Makes `:count` buffers with successive numbers, of `:frame-count` frames and
+  `:channel-count` channels each (default 1), and returns the group; `members` has the
+  single ones. `:timeout-ms` and errors as of `add-buffer!`.
+
+      (sc/add-buffer-group! s {:count 8, :frame-count 2048})  ;=> #<BufferGroup 0..7>"
+  [s opts]
+  (buffer/add-buffer-group! s opts))
+
+(defn read-buffer!
+  "Reads a sound file of the server's machine into a buffer; returns the buffer.
+
+  `:start-frame`   the first frame of the file (default 0)
+  `:frame-count`   how many frames (default -1: as many as fit)
+  `:buffer-frame`  where in the buffer they go (default 0)
+  `:channels`      which channels of the file, from 0; as many as the buffer has
+  `:leave-open`    whether the file stays open, for DiskIn; see `cue-buffer!`
+  `:timeout-ms`    how long to wait (default: the handle's, 5,000)
+
+  Throws `:espalier.error/file-failed`, `:espalier.error/invalid-argument`,
+  `:espalier.error/freed-entity`, `:espalier.error/server-offline`,
+  `:espalier.error/no-answer`."
+  ([b path] (read-buffer! b path {}))
+  ([b path opts] (buffer/read-buffer! b path opts)))
+
+(defn cue-buffer!
+  "Reads the beginning of a sound file into a buffer and leaves the file open, for
+  DiskIn to go on reading; `close-buffer!` closes it. Returns the buffer.
+
+  `:start-frame`  where in the file to begin (default 0)
+  `:timeout-ms`   how long to wait (default: the handle's, 5,000)"
+  ([b path] (cue-buffer! b path {}))
+  ([b path opts]
+   (options/check-call opts #{:start-frame :timeout-ms})
+   (buffer/read-buffer! b path (assoc opts :leave-open true))))
+
+(defn write-buffer!
+  "Writes a buffer to a sound file of the server's machine; returns the buffer.
+
+  `:header-format`  \"wav\" (default), \"aiff\", \"flac\", \"w64\" …
+  `:sample-format`  \"float\" (default), \"int16\", \"int24\" …
+  `:frame-count`    how many frames (default -1: to the end)
+  `:start-frame`    the first frame (default 0)
+  `:leave-open`     whether the file stays open, for DiskOut to go on writing
+  `:timeout-ms`     how long to wait (default: the handle's, 5,000)
+
+  Throws as `read-buffer!` does."
+  ([b path] (write-buffer! b path {}))
+  ([b path opts] (buffer/write-buffer! b path opts)))
+
+(defn close-buffer!
+  "Closes the file that a buffer has left open; returns the buffer. `:timeout-ms` as of
+  `read-buffer!`."
+  ([b] (close-buffer! b {}))
+  ([b opts] (buffer/close-buffer! b opts)))
+
+(defn zero-buffer!
+  "Sets a buffer to zero; returns it. `:timeout-ms` as of `read-buffer!`."
+  ([b] (zero-buffer! b {}))
+  ([b opts] (buffer/zero-buffer! b opts)))
+
+(defn query-buffer
+  "What the server says of a buffer: `:frame-count :channel-count :sample-rate-hz`.
+  `:timeout-ms` as of `read-buffer!`.
+
+      (sc/query-buffer b)  ;=> {:frame-count 44100, :channel-count 2, :sample-rate-hz 44100.0}"
+  ([b] (query-buffer b {}))
+  ([b opts] (buffer/query-buffer b opts)))
+
+(defn set-samples!
+  "Sets samples of a buffer, a map from places to numbers; returns the buffer. Channels
+  are interleaved: place 3 of a stereo buffer is the right channel of frame 1.
+
+  `:confirm`, `:timeout-ms`  as of `add-group!`
+
+  Throws `:espalier.error/refused-command` beyond the buffer's end,
+  `:espalier.error/invalid-argument`, `:espalier.error/freed-entity`,
+  `:espalier.error/server-offline`.
+
+      (sc/set-samples! b {0 0.5, 7 -0.5})"
+  ([b samples] (set-samples! b samples {}))
+  ([b samples opts] (buffer/set-samples! b samples opts)))
+
+(defn set-sample-range!
+  "Sets the samples of a buffer from place `start` on to a float array or a sequence of
+  numbers, of any length; returns the buffer. What does not fit into one packet is sent
+  in pieces, no faster than the server takes them, and waited for.
+
+  `:timeout-ms`  how long to wait for each few pieces (default: the handle's, 5,000)
+
+  Throws as `set-samples!` does, and `:espalier.error/no-answer`.
+
+      (sc/set-sample-range! b 0 (float-array 1000000))"
+  ([b start samples] (set-sample-range! b start samples {}))
+  ([b start samples opts] (buffer/set-sample-range! b start samples opts)))
+
+(defn fill-samples!
+  "Sets `n` samples of a buffer from place `start` on to one value; returns the buffer.
+  Options and errors as of `set-samples!`."
+  ([b start n value] (fill-samples! b start n value {}))
+  ([b start n value opts] (buffer/fill-samples! b start n value opts)))
+
+(defn get-samples
+  "Samples of a buffer, a map from the places that were asked for to their values.
+  `:timeout-ms` as of `read-buffer!`.
+
+  Throws `:espalier.error/refused-command` or `:espalier.error/index-out-of-range` beyond
+  the buffer's end, `:espalier.error/no-answer`, `:espalier.error/server-offline`.
+
+      (sc/get-samples b [0 7])  ;=> {0 0.5, 7 -0.5}"
+  ([b places] (get-samples b places {}))
+  ([b places opts] (buffer/get-samples b places opts)))
+
+(defn get-sample-range
+  "The `n` samples of a buffer from place `start` on, a float array; asked for in pieces
+  that replies can hold. Options and errors as of `get-samples`.
+
+      (alength (sc/get-sample-range b 0 1000000))  ;=> 1000000"
+  (^floats [b start n] (get-sample-range b start n {}))
+  (^floats [b start n opts] (buffer/get-sample-range b start n opts)))
+
+(defn generate!
+  "Fills a buffer with a sum of sines or of Chebyshev polynomials, and returns it.
+
+  `routine`       :sine1 (`:amplitudes` of the harmonics), :sine2 (`:frequencies` in cycles a
+                  buffer, `:amplitudes`), :sine3 (`:phases` too, in radians), or :cheby
+                  (`:amplitudes` of the polynomials)
+  `:normalize`    whether the peak becomes 1 (default true)
+  `:wavetable`    whether in the format of Osc and Shaper, for which the size is a power
+                  of two (default true)
+  `:clear`        whether what was there goes first (default true)
+  `:timeout-ms`   how long to wait (default: the handle's, 5,000)
+
+  Throws as `read-buffer!` does.
+
+      (sc/generate! b :sine1 {:amplitudes [1 0.5 0.25]})"
+  [b routine opts]
+  (buffer/generate! b routine opts))
+
+(defn copy-buffer!
+  "Copies samples from one buffer to another, and returns the other.
+
+  `:from-sample`, `:to-sample`  the first places (default 0)
+  `:sample-count`               how many (default -1: as many as there are)
+  `:timeout-ms`                 how long to wait (default: the handle's, 5,000)"
+  ([from to] (copy-buffer! from to {}))
+  ([from to opts] (buffer/copy-buffer! from to opts)))
+
+(defn normalize-buffer!
+  "Scales a buffer so that its peak becomes `:peak` (default 1.0), and returns it.
+
+  `:wavetable`   whether it is in wavetable format
+  `:timeout-ms`  how long to wait (default: the handle's, 5,000)"
+  ([b] (normalize-buffer! b {}))
+  ([b opts] (buffer/normalize-buffer! b opts)))
+
+;; ---- buses
+
+(defn add-bus!
+  "Takes a bus and returns it. `:rate` is :control (default) or :audio.
+
+  Throws `:espalier.error/no-free-ids`, `:espalier.error/invalid-argument`,
+  `:espalier.error/server-offline`.
+
+      (sc/add-bus! s {:rate :audio})  ;=> #<Bus 16 audio>"
+  ([s] (add-bus! s {}))
+  ([s opts] (bus/add-bus! s nil (options/check-call opts #{:rate}))))
+
+(defn add-bus-group!
+  "Takes `:count` buses with successive numbers and returns the group; `members` has the
+  single ones. `:rate` and errors as of `add-bus!`.
+
+      (sc/add-bus-group! s {:count 2, :rate :audio})  ;=> #<BusGroup 17..18 audio>"
+  [s opts]
+  (options/check-call opts #{:count :rate})
+  (bus/add-bus! s (:count opts 0) opts))
+
+(defn set-bus!
+  "Sets a control bus, and returns it. `:confirm`, `:timeout-ms` as of `add-group!`.
+
+  Throws `:espalier.error/audio-bus`, `:espalier.error/invalid-argument`,
+  `:espalier.error/freed-entity`, `:espalier.error/server-offline`."
+  ([bus value] (set-bus! bus value {}))
+  ([bus value opts] (bus/set-bus! bus value opts)))
+
+(defn set-buses!
+  "Sets the buses of a control bus group to a sequence of values, and returns it. Options
+  and errors as of `set-bus!`.
+
+      (sc/set-buses! group [0.1 0.2])"
+  ([group values] (set-buses! group values {}))
+  ([group values opts] (bus/set-buses! group values opts)))
+
+(defn fill-buses!
+  "Sets all buses of a control bus group to one value, and returns it. Options and errors
+  as of `set-bus!`."
+  ([group value] (fill-buses! group value {}))
+  ([group value opts] (bus/fill-buses! group value opts)))
+
+(defn get-bus
+  "The value of a control bus.
+
+  `:timeout-ms`  how long to wait (default: the handle's, 5,000)
+
+  Throws as `set-bus!` does, and `:espalier.error/no-answer`."
+  ([bus] (get-bus bus {}))
+  ([bus opts] (bus/get-bus bus opts)))
+
+(defn get-buses
+  "The values of a control bus group, a vector. Options and errors as of `get-bus`."
+  ([group] (get-buses group {}))
+  ([group opts] (bus/get-buses group opts)))
+
+(defn map-symbol
+  "What maps a control to a bus where it stands for a value: \"c5\" or \"a5\".
+
+      (sc/add-synth! s :bell {:freq (sc/map-symbol lfo-bus)})"
+  [bus]
+  (bus/map-symbol bus))

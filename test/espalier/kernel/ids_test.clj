@@ -37,6 +37,62 @@
         all  (mapcat deref (doall (repeatedly 8 #(future (doall (repeatedly 5000 (fn [] (.next ids))))))))]
     (is (= (range 1000 41000) (sort all)))))
 
+(deftest node-ids-that-were-not-used-come-again
+  (let [ids (NodeIds. 3 1000)
+        id  #(+ % (* 3 (bit-shift-left 1 26)))]
+    (is (= (map id [1000 1001 1002 1003]) (repeatedly 4 #(.next ids))))
+    (is (true? (.giveBack ids (id 1002))))
+    (is (false? (.giveBack ids (id 1002))) "twice is once")
+    (is (true? (.giveBack ids (id 1000))))
+    (is (= (map id [1000 1002 1004]) (repeatedly 3 #(.next ids))))
+    (is (true? (.giveBack ids (id 1002))) "again, for it was handed out again")
+    (doseq [other [(id 1005) (id 999) (id 33) (id 0) 1000 -1 (id -1) (id (bit-shift-left 1 26))
+                   Integer/MIN_VALUE Integer/MAX_VALUE]]
+      (is (false? (.giveBack ids other)) other)))
+  (testing "after the wrap too"
+    (let [n     (bit-shift-left 1 26)
+          ids   (NodeIds. 31 (- n 3))
+          [a b c] (map #(int (+ (* 31 n) (- n %))) [3 2 1])]
+      (is (= Integer/MAX_VALUE c))
+      (is (= [a b] (repeatedly 2 #(.next ids))))
+      (is (false? (.giveBack ids c)))
+      (is (= [c a] (repeatedly 2 #(.next ids))))
+      (is (true? (.giveBack ids c)))
+      (is (= [c b c] (repeatedly 3 #(.next ids))))))
+  (testing "so many and no more wait"
+    (let [ids (NodeIds. 0 1000)
+          all (vec (repeatedly 65540 #(.next ids)))]
+      (is (= (concat (repeat 65536 true) (repeat 4 false)) (map #(.giveBack ids %) all)))
+      (is (= (concat (take 65536 all) [66540]) (repeatedly 65537 #(.next ids)))))))
+
+(defspec node-ids-in-use-differ {:num-tests 200 :seed 19}
+  (prop/for-all [steps (gen/vector (gen/one-of [(gen/return :next) gen/nat]) 1 80)]
+    (let [ids (NodeIds. 0 1000)]
+      (loop [steps steps, used [], waiting (sorted-set), fresh 1000]
+        (if-let [[step & steps] (seq steps)]
+          (if (= :next step)
+            (let [id (.next ids)]
+              (and (= id (or (first waiting) fresh))
+                   (recur steps (conj used id) (disj waiting id) (if (seq waiting) fresh (inc fresh)))))
+            (let [id (get used (mod step (inc (count used))) 5000)]
+              (and (= (some? (some #{id} used)) (.giveBack ids id))
+                   (false? (.giveBack ids id))
+                   (recur steps (vec (remove #{id} used)) (cond-> waiting (not= 5000 id) (conj id)) fresh))))
+          (apply distinct? 0 used))))))
+
+(deftest node-ids-given-back-are-safe-under-threads
+  (let [ids    (NodeIds. 0 1000)
+        keep-half (fn [n] (let [id (.next ids)] (if (and (odd? n) (.giveBack ids id)) nil id)))
+        kept   (mapcat deref (doall (repeatedly 8 #(future (into [] (keep keep-half) (range 5000))))))]
+    (is (= 20000 (count kept) (count (set kept))))
+    (is (> 21009 (apply max kept)) "and no new one is taken while others wait")))
+
+(deftest node-ids-have-an-owner
+  (let [n (bit-shift-left 1 26)]
+    (doseq [client [0 1 31], :let [ids (NodeIds. client 1000), base (* client n)]]
+      (is (= [true true true true] (map #(.owns ids (int (+ base %))) [0 33 1000 (dec n)])))
+      (is (not-any? #(.owns ids (unchecked-int (+ base %))) [-1 n (- n) (+ n n) Integer/MIN_VALUE])))))
+
 ;; BlockIds against a model: the set of numbers in use.
 
 (def ^:private gen-steps
@@ -73,6 +129,20 @@
   (is (thrown? IllegalArgumentException (.allocate (BlockIds. 0 4) 0)))
   (is (thrown? IllegalArgumentException (.allocate (BlockIds. 0 4) 1 0)))
   (is (nil? (value (.allocate (BlockIds. 0 4) Integer/MAX_VALUE Integer/MAX_VALUE)))))
+
+(defspec blocks-have-an-owner {:num-tests 500 :seed 20}
+  (prop/for-all [first-id (gen/choose 0 9), size (gen/choose 0 9), start (gen/choose -2 20), n (gen/choose -2 9)]
+    (let [all (set (range first-id (+ first-id size)))]
+      (= (and (pos? n) (every? all (range start (+ start n))))
+         (.owns (BlockIds. first-id size) start n)))))
+
+(deftest blocks-own-nothing-beyond-an-int
+  (let [ids (BlockIds. 10 (- Integer/MAX_VALUE 10))]
+    (is (.owns ids 10 (- Integer/MAX_VALUE 10)))
+    (is (not (.owns ids 11 (- Integer/MAX_VALUE 10))))
+    (is (not (.owns ids Integer/MAX_VALUE Integer/MAX_VALUE)))
+    (is (not (.owns ids 10 Integer/MIN_VALUE)))
+    (is (not (.owns ids Integer/MIN_VALUE Integer/MAX_VALUE)))))
 
 (deftest blocks-are-safe-under-threads
   (let [ids    (BlockIds. 0 4000)

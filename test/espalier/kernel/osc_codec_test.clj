@@ -8,6 +8,8 @@
   (:import
    (espalier.kernel BadPacketException OscBundle OscCodec OscMessage OscPacket PacketTooLargeException TimeTag)
    (java.io ByteArrayOutputStream DataOutputStream)
+   (java.lang.reflect Method)
+   (java.nio ByteBuffer)
    (java.time Instant)
    (java.util.function UnaryOperator)))
 
@@ -42,11 +44,20 @@
 (defn- message ^OscMessage [[address & args]]
   (OscMessage. ^String address ^java.util.List (vec args) refuse))
 
-(defn- encoded ^bytes [^OscPacket packet]
-  (let [buffer (.encode (OscCodec. 65507) packet)
-        out    (byte-array (.limit buffer))]
-    (.get buffer out)
-    out))
+(defn- encoded
+  (^bytes [packet] (encoded packet 65507))
+  (^bytes [^OscPacket packet limit]
+   (let [buffer (.encode (OscCodec. limit) packet)
+         out    (byte-array (.limit buffer))]
+     (.get buffer out)
+     out)))
+
+(def ^:private javaosc-path
+  (doto (.getDeclaredMethod OscCodec "encodeByJavaOsc" (into-array Class [OscPacket]))
+    (.setAccessible true)))
+
+(defn- javaosc-buffer ^ByteBuffer [^OscCodec codec packet]
+  (.invoke ^Method javaosc-path codec (object-array [packet])))
 
 (defn- decoded [^bytes bs]
   (.decode (OscCodec. 65507) bs 0 (alength bs)))
@@ -79,6 +90,80 @@
   (prop/for-all [ms (gen/vector gen-message 0 5), time (gen/choose 1 Long/MAX_VALUE)]
     (let [bundle (OscBundle. time (mapv message ms))]
       (= bundle (decoded (encoded bundle))))))
+
+;; Any text at all: one to four bytes a character, and halves of surrogate pairs.
+(def ^:private gen-wide-text
+  (gen/fmap str/join
+            (gen/vector (gen/frequency [[5 (gen/elements ["a" "/" " " "\u007f"])]
+                                        [2 (gen/elements ["\u0080" "é" "\u07ff"])]
+                                        [2 (gen/elements ["\u0800" "漢" "\uffff"])]
+                                        [2 (gen/elements ["😀" "\ud83d" "\ude00"])]]))))
+
+(def ^:private gen-packet
+  (gen/recursive-gen
+    (fn [inner]
+      (gen/fmap (fn [[time packets]] (OscBundle. time packets))
+                (gen/tuple (gen/choose 1 Long/MAX_VALUE) (gen/vector inner 0 4))))
+    (gen/let [m gen-message, texts (gen/vector gen-wide-text 0 3), floats (gen/elements [[] [(float-array 20)]])]
+      (message (into (into m texts) floats)))))
+
+(defspec the-direct-path-writes-what-javaosc-does {:num-tests 200 :seed 17}
+  (let [direct  (OscCodec. 1000000)
+        javaosc (OscCodec. 1000000)]
+    (prop/for-all [packet gen-packet]
+      (= (javaosc-buffer javaosc packet) (.encode direct packet)))))
+
+(defspec sizes-are-known-before {:num-tests 200 :seed 18}
+  (prop/for-all [packet gen-packet]
+    (= (OscCodec/sizeOf packet) (.remaining (.encode (OscCodec. 1000000) packet)))))
+
+(deftest both-paths-share-a-buffer-that-grows
+  (let [codec (OscCodec. 1000000)]
+    (doseq [n [1 3000 5 40000 40001 2 150000]]
+      (let [packet (OscBundle. [(message ["/x" (byte-array n) [(int 1)]]) (message ["/y" (float-array n)])])
+            bytes  (encoded packet 1000000)]
+        (is (= (ByteBuffer/wrap bytes) (.encode codec packet)) n)
+        (is (= (ByteBuffer/wrap bytes) (javaosc-buffer codec packet)) n)))
+    (is (thrown? PacketTooLargeException (.encode codec (message ["/x" (byte-array 1000000)]))))
+    (is (= 8 (.remaining (.encode codec (message ["/x"])))) "and goes on afterwards")))
+
+(deftest what-is-not-direct-goes-through-javaosc
+  (let [tagged (fn [tags] (byte-array (concat (padded (.getBytes "/x")) (padded (.getBytes (str "," tags)))
+                                              (range 8) [0 0 0 5])))]
+    (testing "a time tag that a server sent goes back as it came, in a bundle too"
+      (let [m (decoded (tagged "ti"))]
+        (is (= (seq (tagged "ti")) (seq (encoded m))))
+        (is (= 20 (OscCodec/sizeOf m)))
+        (is (= (seq (tagged "ti")) (drop 20 (encoded (OscBundle. [m])))))
+        (is (= (message ["/y" (tagged "ti")]) (message ["/y" m])))))
+    (testing "64-bit numbers are only read"
+      (doseq [tags ["di" "hi"], :let [m (decoded (tagged tags))]]
+        (is (= 20 (OscCodec/sizeOf m)))
+        (is (thrown? IllegalArgumentException (encoded m)))
+        (is (thrown? IllegalArgumentException (message ["/y" m])))))))
+
+(deftest packets-as-arguments-are-blobs
+  (testing "a completion message"
+    (let [note   ["/s_new" "sine" (int 1000) (int 0) (int 1) "freq" (float 440)]
+          load   (message ["/d_recv" (byte-array [1 2 3]) (message note)])]
+      (is (= (message ["/d_recv" (byte-array [1 2 3]) (reference-bytes note)]) load))
+      (is (= (seq (reference-bytes ["/d_recv" (byte-array [1 2 3]) (reference-bytes note)])) (seq (encoded load))))
+      (is (= (message note) (decoded (second (.arguments load)))))))
+  (testing "a bundle, in an array too, and what a rule makes of something else"
+    (let [bundle (OscBundle. 5 [(message ["/a" 1]) (message ["/b"])])
+          bytes  (encoded bundle)]
+      (is (= (message ["/x" bytes [bytes 1]]) (message ["/x" bundle [bundle 1]])))
+      (is (= (message ["/x" bytes])
+             (OscMessage. "/x" [:later] (reify UnaryOperator (apply [_ _] bundle)))))))
+  (testing "one within another, 200 deep, and larger than any link would send"
+    (let [nested (nth (iterate #(message ["/b_alloc" 1 %]) (message ["/x" (byte-array 100000)])) 200)
+          inner  (fn [m] (decoded (peek (vec (.arguments ^OscMessage m)))))]
+      (is (= (message ["/x" (byte-array 100000)]) (nth (iterate inner nested) 200)))))
+  (testing "bundles too"
+    (let [nested (nth (iterate #(OscBundle. 1 [%]) (message ["/x"])) 200)]
+      (is (= (+ 8 (* 200 20)) (OscCodec/sizeOf nested) (alength (encoded nested))))
+      (is (= (message ["/y" (encoded nested)]) (message ["/y" nested])))))
+  (is (thrown? IllegalArgumentException (message ["/x" (message ["no slash"])]))))
 
 (defspec floats-in-a-row-are-the-same-as-one-array 100
   (prop/for-all [m gen-message, floats (gen/vector gen-float32 1 60)]

@@ -17,8 +17,8 @@
 
 (deftest a-reply-goes-to-who-asked
   (let [d (dispatcher)
-        a (dispatch/expect! d ["/synced" 1] "/sync")
-        b (dispatch/expect! d ["/synced" 2] "/sync")]
+        a (dispatch/expect! d ["/sync"] ["/synced" 1])
+        b (dispatch/expect! d ["/sync"] ["/synced" 2])]
     (arrived! d ["/synced" 3] ["/other" 1] ["/synced" 2])
     (is (= [false true] (map dispatch/answered? [a b])))
     (is (= ["/synced" 2] (dispatch/await! d b 1000)))
@@ -28,15 +28,15 @@
 
 (deftest of-those-who-ask-the-same-the-first-is-answered-first
   (let [d  (dispatcher)
-        ws (vec (repeatedly 3 #(dispatch/expect! d ["/status.reply"] "/status")))]
+        ws (vec (repeatedly 3 #(dispatch/expect! d ["/status"] ["/status.reply"])))]
     (arrived! d ["/status.reply" 1] ["/status.reply" 2])
     (is (= [[2 1] [2 2]] (map #(update (dispatch/await! d % 1000) 0 (constantly 2)) (take 2 ws))))
     (is (false? (dispatch/answered? (ws 2))))))
 
 (deftest a-failure-goes-to-who-caused-it
   (let [d (dispatcher)
-        a (dispatch/expect! d ["/b_info" 0] "/b_query")
-        b (dispatch/expect! d ["/n_info" 5] "/n_query")]
+        a (dispatch/expect! d ["/b_query"] ["/b_info" 0])
+        b (dispatch/expect! d ["/n_query" 5] ["/n_info" 5])]
     (arrived! d ["/fail" "/n_query" "Node 5 not found"] ["/fail" "/nobody" "?"] ["/fail"])
     (is (= ["/fail" "/n_query" "Node 5 not found"] (dispatch/await! d b 1000)))
     (is (false? (dispatch/answered? a)))
@@ -45,7 +45,7 @@
 (deftest all-waits-end-when-the-server-does
   (let [d     (dispatcher)
         waits (doall (for [i (range 5)]
-                       (let [w (dispatch/expect! d ["/synced" i] "/sync")]
+                       (let [w (dispatch/expect! d ["/sync"] ["/synced" i])]
                          (future (try (dispatch/await! d w 60000) (catch Exception e (ex-message e)))))))]
     (dispatch/fail-all! d (ex-info "gone" {}))
     (is (= ["gone"] (distinct (map #(deref % 5000 :hangs) waits))))))

@@ -11,16 +11,19 @@
   | `:counts-logins?`         | it limits logins and tells how many there are; where it does not, clients keep a register in the node tree |
   | `:reuses-tcp-port?`       | it boots on a TCP port that its predecessor has just left |
   | `:tcp-clients`            | how many TCP clients it tells apart |
+  | `:tells-failures?`        | it answers a request that fails with `/fail`; where it does not, failure shows in what is not there |
   | `:always-says-ready?`     | it says that it is ready whatever its verbosity |"
   {:scsynth   {:max-packet-bytes       {:udp 65507, :tcp (bit-shift-left 1 24)}
                :counts-logins?         true
                :reuses-tcp-port?       true
                :tcp-clients            1
+               :tells-failures?        true
                :always-says-ready?     false}
    :supernova {:max-packet-bytes       {:udp 32768, :tcp (bit-shift-left 1 20)}
                :counts-logins?         false
                :reuses-tcp-port?       false
                :tcp-clients            Long/MAX_VALUE
+               :tells-failures?        false
                :always-says-ready?     true}})
 
 (defn trait

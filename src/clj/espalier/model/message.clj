@@ -19,6 +19,16 @@
                (and (= (nth prefix i) (nth message i))
                     (recur (inc i))))))))
 
+(defn number
+  "A number of a message as a double: of a 32-bit float the shortest that is it, 0.1
+  and not 0.10000000149.
+
+      (number (float 0.1))  ;=> 0.1"
+  [x]
+  (if (instance? Float x)
+    (Double/parseDouble (Float/toString x))
+    (double x)))
+
 (defn- bad-reply [message expected]
   (error/error :bad-reply
                (str "The server answered " (pr-str message) " where " expected " was expected.")

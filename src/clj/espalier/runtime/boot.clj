@@ -7,17 +7,17 @@
    [espalier.model.error :as error]
    [espalier.model.options :as options]
    [espalier.runtime.audio :as audio]
-   [espalier.runtime.handle :refer [become!]]
+   [espalier.runtime.handle :refer [become! emit!]]
    [espalier.runtime.port :as port]
    [espalier.runtime.session :as session])
   (:import
-   (espalier.kernel ServerOutput ServerProcess ServerProcess$Line ServerProcess$NotReadyException ServerProcess$Spec)
+   (espalier.kernel ServerOutput ServerOutput$Meaning ServerProcess ServerProcess$Line ServerProcess$NotReadyException ServerProcess$Spec)
    (espalier.runtime.handle Server)
    (java.nio.file Files LinkOption Path)
    (java.time Duration)
    (java.util Set)
    (java.util.concurrent CompletableFuture ConcurrentHashMap TimeUnit TimeoutException)
-   (java.util.function Consumer)))
+   (java.util.function Consumer Predicate)))
 
 (set! *warn-on-reflection* true)
 
@@ -93,11 +93,20 @@
   (try (f)
        (finally (.remove ^Set booting port))))
 
+(defn- hear-late!
+  "Tells when the server says that a bundle came too late."
+  [s line]
+  (let [seconds (ServerOutput/lateBy line)]
+    (when (.isPresent seconds)
+      (emit! s :late {:late-s (.getAsDouble seconds)}))))
+
 (defn- spawn! [^Server s opts executable jack on-exit]
   (let [process (ServerProcess/start
                   (ServerProcess$Spec. (options/command-line opts executable)
                                        (or (:environment jack) (audio/environment))
-                                       (shared-memory (:port opts))))]
+                                       (reify Predicate (test [_ line] (= ServerOutput$Meaning/READY (ServerOutput/meaning line))))
+                                       (shared-memory (:port opts))
+                                       (reify Consumer (accept [_ line] (hear-late! s (.text ^ServerProcess$Line line))))))]
     (become! s :booting {:process process})
     (.thenAccept ^CompletableFuture (.exit process)
                  (reify Consumer (accept [_ exit] (on-exit process exit))))

@@ -2,29 +2,47 @@
   "Brings what arrives to whoever waits for it: a reply to the call that asked, a
   `/fail` to the call that caused it, everything to the handlers.
 
+  The protocol has no request numbers. So a question travels in one bundle with a
+  fence, a second question whose answer nobody else can mistake: `/c_get` of a row of
+  buses that spells a number, or `/sync`. Servers answer in their order. When the
+  fence is answered and the question is not, it has failed, and the last `/fail` that
+  fits is its own; supernova sends none, and has failed without a word.
+
   Calls wait on their own thread with a deadline. Each handler has a worker of its
   own, so that one that blocks or throws delays nobody but itself."
   (:require
    [espalier.model.error :as error]
+   [espalier.model.failure :as failure]
    [espalier.model.message :as message]
    [espalier.runtime.link :as link]
    [espalier.runtime.worker :as worker])
   (:import
    (espalier.kernel OscMessage)
-   (java.util Queue)
-   (java.util.concurrent CompletableFuture ConcurrentHashMap ConcurrentLinkedQueue ExecutionException TimeUnit TimeoutException)
-   (java.util.concurrent.atomic AtomicInteger)
+   (java.util ArrayList Queue)
+   (java.util.concurrent CompletableFuture ConcurrentHashMap ConcurrentLinkedQueue CopyOnWriteArrayList ExecutionException TimeUnit TimeoutException)
+   (java.util.concurrent.atomic AtomicBoolean AtomicInteger)
    (java.util.function Function)))
 
 (set! *warn-on-reflection* true)
 
-;; A call that waits: the beginning of the reply that it waits for, and where the reply goes.
-(deftype ^:private Waiter [reply command ^CompletableFuture answer])
+;; A call that waits. `reply` is how its answer begins, nil in it standing for anything; `notes` are the /fails that
+;; may be its own, and `fence` the key of its fence, or nil.
+(deftype ^:private Waiter [request reply fence patient? ^CompletableFuture answer ^Queue notes])
+
+;; A /fail that somebody may claim: how many may, and whether one has.
+(deftype ^:private Note [fail ^AtomicInteger holders ^AtomicBoolean claimed])
+
+;; A call that waits for all that happens between its fences. `windows` says by fence which step begins behind it, or
+;; nil; `step` is the one that is open; what comes meanwhile is collected.
+(deftype ^:private Watch [windows claims? finished? ^CompletableFuture answer ^ArrayList seen ^objects step])
 
 (deftype Dispatcher
   [^ConcurrentHashMap by-reply     ; address of a reply -> waiters, the oldest first
    ^ConcurrentHashMap by-command   ; command that was sent -> waiters
+   ^ConcurrentHashMap by-fence     ; key of a fence -> waiter or watch
+   ^CopyOnWriteArrayList watches
    ^AtomicInteger waiting          ; how many wait
+   ^AtomicInteger fences           ; counts them
    handlers                        ; atom: id -> {:address, or nil for any; :worker}
    on-fault
    on-failure])
@@ -36,7 +54,45 @@
                 behind that it loses messages (`:behind`)
   `on-failure`  called with a `/fail` that nobody waits for, a vector"
   [on-fault on-failure]
-  (Dispatcher. (ConcurrentHashMap.) (ConcurrentHashMap.) (AtomicInteger.) (atom {}) on-fault on-failure))
+  (Dispatcher. (ConcurrentHashMap.) (ConcurrentHashMap.) (ConcurrentHashMap.) (CopyOnWriteArrayList.)
+               (AtomicInteger.) (AtomicInteger.) (atom {}) on-fault on-failure))
+
+;; ---- fences
+
+(def ^:private fence-digits 4)
+
+(defn new-fence!
+  "A question to put behind others, `[key message]`, for a server with so many control
+  buses: eight to spell with are best, one will not do.
+
+  `asynchronous?`  whether it is to be answered only when what the server does beside
+                   the sound is done too"
+  [^Dispatcher d buses asynchronous?]
+  (let [n    (bit-and (.incrementAndGet ^AtomicInteger (.-fences d)) 0x7fffffff)
+        base (min 8 (long buses))]
+    (if (or asynchronous? (< base 2))
+      [(- -1 n) ["/sync" n]]
+      (let [digits (if (= 8 base) fence-digits 12)
+            n      (rem n 4096)]
+        [n (into ["/c_get" (dec base) 0]
+                 (map (fn [i] (rem (quot n (long (Math/pow base i))) base)))
+                 (range digits))]))))
+
+(defn- fence-key
+  "The key of the fence that a message answers, or nil where it answers none."
+  [^OscMessage m]
+  (let [address   (.address m)
+        arguments (.arguments m)
+        n         (.size arguments)]
+    (cond
+      (and (= "/synced" address) (= 1 n)) (- -1 (long (.get arguments 0)))
+
+      (and (= "/c_set" address) (or (= 12 n) (= 28 n)) (= 0 (.get arguments 2)))
+      (let [base (inc (long (.get arguments 0)))]
+        (loop [i (- n 2), key 0]
+          (if (= i 2)
+            key
+            (recur (- i 2) (+ (* key base) (long (.get arguments i))))))))))
 
 ;; ---- calls that wait
 
@@ -46,25 +102,44 @@
 (defn- queue-of ^Queue [^ConcurrentHashMap m k]
   (.computeIfAbsent m k ^Function new-queue))
 
+(defn- release!
+  "Lets go of a waiter's notes; those that nobody has claimed are told."
+  [^Dispatcher d ^Waiter w]
+  (loop []
+    (when-some [^Note note (.poll ^Queue (.-notes w))]
+      (when (and (zero? (.decrementAndGet ^AtomicInteger (.-holders note)))
+                 (not (.get ^AtomicBoolean (.-claimed note))))
+        ((.-on_failure d) (.-fail note)))
+      (recur))))
+
+(defn- take-out! [^Dispatcher d ^Waiter w]
+  (when (some-> ^Queue (.get ^ConcurrentHashMap (.-by_reply d) (first (.-reply w))) (.remove w))
+    (.decrementAndGet ^AtomicInteger (.-waiting d)))
+  (some-> ^Queue (.get ^ConcurrentHashMap (.-by_command d) (first (.-request w))) (.remove w)))
+
 (defn forget!
   "Takes a waiter out, whose answer nobody wants any more; returns nil."
   [^Dispatcher d ^Waiter w]
-  (when (some-> ^Queue (.get ^ConcurrentHashMap (.-by_reply d) (first (.-reply w))) (.remove w))
-    (.decrementAndGet ^AtomicInteger (.-waiting d)))
-  (some-> ^Queue (.get ^ConcurrentHashMap (.-by_command d) (.-command w)) (.remove w))
-  nil)
+  (take-out! d w)
+  (release! d w))
 
 (defn expect!
   "Registers a wait, before its question is sent. Returns a waiter for `await!`.
 
-  `reply`    how the reply begins, such as `[\"/synced\" 3]`
-  `command`  the address that was sent: a `/fail` that names it ends the wait too"
-  [^Dispatcher d reply command]
-  (let [w (Waiter. reply command (CompletableFuture.))]
-    (.incrementAndGet ^AtomicInteger (.-waiting d))
-    (.add (queue-of (.-by_reply d) (first reply)) w)
-    (.add (queue-of (.-by_command d) command) w)
-    w))
+  `request`   what is to be sent: a `/fail` that may be of it ends the wait too
+  `reply`     how the answer begins, such as `[\"/synced\" 3]`; nil in it stands for
+              anything
+  `fence`     the key of a fence that is sent behind the request, or nil
+  `patient?`  whether the answer may come after the fence's, so that only a `/fail`
+              ends the wait there"
+  ([d request reply] (expect! d request reply nil false))
+  ([^Dispatcher d request reply fence patient?]
+   (let [w (Waiter. request reply fence patient? (CompletableFuture.) (ConcurrentLinkedQueue.))]
+     (.incrementAndGet ^AtomicInteger (.-waiting d))
+     (.add (queue-of (.-by_reply d) (first reply)) w)
+     (.add (queue-of (.-by_command d) (first request)) w)
+     (when fence (.put ^ConcurrentHashMap (.-by_fence d) fence w))
+     w)))
 
 (defn idle?
   "Whether nobody waits."
@@ -76,35 +151,54 @@
   [^Waiter w]
   (.isDone ^CompletableFuture (.-answer w)))
 
+(defn- rethrown
+  "Wrapped anew, so that its stack trace shows the call that waited."
+  [^ExecutionException e]
+  (let [cause (ex-cause e)]
+    (ex-info (ex-message cause) (or (ex-data cause) {}) cause)))
+
+(defn- no-answer [request expected timeout-ms]
+  (error/error :no-answer
+               (str "No answer to " (binding [*print-length* 8] (pr-str request)) " within " timeout-ms " ms: the server is busy, stopped or gone."
+                    " :timeout-ms says how long to wait.")
+               {:command (first request) :request request :expected expected :timeout-ms timeout-ms}))
+
 (defn await!
-  "Waits for the reply of a waiter and returns it as a vector: the reply that was
-  expected, or the `/fail` that names the command.
+  "Waits for the answer to a waiter and returns it as a vector: the reply that was
+  expected, or the `/fail` of its request; nil where the fence was answered, and the
+  server had nothing to say before.
 
   Throws `:espalier.error/no-answer` after `timeout-ms`, and at once what
   `fail-all!` was given when the server goes away meanwhile."
   [^Dispatcher d ^Waiter w timeout-ms]
   (try
-    (link/message (.get ^CompletableFuture (.-answer w) timeout-ms TimeUnit/MILLISECONDS))
+    (let [m (.get ^CompletableFuture (.-answer w) timeout-ms TimeUnit/MILLISECONDS)]
+      (if (instance? OscMessage m) (link/message m) m))
     (catch TimeoutException _
       (forget! d w)
-      (throw (error/error :no-answer
-                          (str "No answer to " (.-command w) " within " timeout-ms " ms: the server is busy, stopped or gone, or has nothing to say to it"
-                               " (supernova tells of most failures only in its output). :timeout-ms says how long to wait.")
-                          {:command (.-command w) :expected (.-reply w) :timeout-ms timeout-ms})))
+      (throw (no-answer (.-request w) (.-reply w) timeout-ms)))
     (catch ExecutionException e
-      ;; Wrapped anew, so that its stack trace shows the call that waited.
-      (let [cause (ex-cause e)]
-        (throw (ex-info (ex-message cause) (or (ex-data cause) {}) cause))))
+      (throw (rethrown e)))
     (catch Throwable e
       (forget! d w)
       (throw e))))
 
-(defn fail-all!
-  "Ends every wait with the exception `e`."
-  [^Dispatcher d e]
-  (doseq [^Queue q (.values ^ConcurrentHashMap (.-by_reply d)), ^Waiter w q]
-    (forget! d w)
-    (.completeExceptionally ^CompletableFuture (.-answer w) e)))
+(defn await-floats!
+  "Waits as `await!` does, for a reply that ends in floats, and returns those from the
+  argument at index `from` on as an array; of a `/fail` and of no answer at all it
+  throws the error."
+  ^floats [^Dispatcher d ^Waiter w from timeout-ms]
+  (try
+    (let [m (.get ^CompletableFuture (.-answer w) timeout-ms TimeUnit/MILLISECONDS)]
+      (cond
+        (nil? m)                 (throw (failure/unanswered (.-request w)))
+        (instance? OscMessage m) (.floats ^OscMessage m (int from))
+        :else                    (throw (failure/error-of (.-request w) (failure/words m) {:reply m}))))
+    (catch TimeoutException _
+      (throw (no-answer (.-request w) (.-reply w) timeout-ms)))
+    (catch ExecutionException e
+      (throw (rethrown e)))
+    (finally (forget! d w))))
 
 (defn- begins-with?
   "Whether the arguments of a kernel message begin as those of `reply` do."
@@ -114,21 +208,136 @@
     (and (<= n (.size arguments))
          (loop [i 0]
            (or (= i n)
-               (and (= (nth reply (inc i)) (.get arguments i))
-                    (recur (inc i))))))))
+               (let [wanted (nth reply (inc i))]
+                 (and (or (nil? wanted) (= wanted (.get arguments i)))
+                      (recur (inc i)))))))))
 
 (defn- answer-first!
-  "Gives `m` to the oldest waiter in `q` for whom `fits?` holds; returns whether
-  there was one."
-  [^Dispatcher d ^Queue q fits? ^OscMessage m]
+  "Gives `m` to the oldest waiter in `q` for whom `fits?` holds, or, where it is news
+  for all, to each; returns whether there was one."
+  [^Dispatcher d ^Queue q fits? ^OscMessage m all?]
   (boolean
     (when q
-      (loop [ws (.iterator q)]
-        (when (.hasNext ws)
+      (loop [ws (.iterator q), given false]
+        (if (.hasNext ws)
           (let [^Waiter w (.next ws)]
             (if (and (fits? w) (.complete ^CompletableFuture (.-answer w) m))
-              (do (forget! d w) true)
-              (recur ws))))))))
+              (do (forget! d w)
+                  (if all? (recur ws true) true))
+              (recur ws given)))
+          given)))))
+
+(defn- note!
+  "Leaves a `/fail` with each fenced waiter whose own it may be; without any, gives it
+  to the oldest that waits without a fence. Returns whether somebody has it."
+  [^Dispatcher d ^OscMessage m]
+  (let [arguments (.arguments m)
+        q         (when (pos? (.size arguments)) (.get ^ConcurrentHashMap (.-by_command d) (.get arguments 0)))]
+    (when q
+      (let [fail  (link/message m)
+            fits  (filterv (fn [^Waiter w] (failure/mine? (.-request w) fail)) (iterator-seq (.iterator ^Queue q)))
+            those (filterv (fn [^Waiter w] (.-fence w)) fits)]
+        (if (seq those)
+          (let [note (Note. fail (AtomicInteger. (count those)) (AtomicBoolean.))]
+            (run! (fn [^Waiter w] (.add ^Queue (.-notes w) note)) those)
+            true)
+          (answer-first! d q (fn [w] (some #(identical? w %) fits)) m false))))))
+
+(defn- last-note ^Note [^Waiter w]
+  (reduce (fn [_ note] note) nil (iterator-seq (.iterator ^Queue (.-notes w)))))
+
+(defn- fenced!
+  "The fence of a waiter is answered: it has failed by its last note, or without a
+  word, unless it has its answer."
+  [^Dispatcher d ^Waiter w]
+  (.remove ^ConcurrentHashMap (.-by_fence d) (.-fence w) w)
+  (let [note (last-note w)]
+    (when (or note (not (.-patient? w)))
+      (when (.complete ^CompletableFuture (.-answer w) (some-> note .-fail))
+        (some-> note ^AtomicBoolean (.-claimed) (.set true)))
+      (forget! d w))))
+
+;; ---- calls that watch
+
+(defn watch!
+  "Registers a call that watches what happens between its fences. Returns a watch,
+  for `watched!`.
+
+  `windows`    from the key of each fence to the step that begins behind it, nil for
+               none
+  `claims?`    of a `/fail` that comes while no step is open: whether it is of this call
+  `finished?`  called with the key of each fence that is answered and what was seen so
+               far, a vector of `{:step, :message}`; true ends the watch
+
+  `/done`, `/n_info` and claimed `/fail`s are seen at any time, every `/fail` in a
+  step. A fence for which `windows` has :same ends no step."
+  [^Dispatcher d windows claims? finished?]
+  (let [w (Watch. windows claims? finished? (CompletableFuture.) (ArrayList.) (object-array 1))]
+    (.incrementAndGet ^AtomicInteger (.-waiting d))
+    (.add ^CopyOnWriteArrayList (.-watches d) w)
+    (run! (fn [k] (.put ^ConcurrentHashMap (.-by_fence d) k w)) (keys windows))
+    w))
+
+(defn unwatch!
+  "Takes a watch out; returns nil."
+  [^Dispatcher d ^Watch w]
+  (when (.remove ^CopyOnWriteArrayList (.-watches d) w)
+    (.decrementAndGet ^AtomicInteger (.-waiting d)))
+  (run! (fn [k] (.remove ^ConcurrentHashMap (.-by_fence d) k w)) (keys (.-windows w)))
+  nil)
+
+(defn watch-ended?
+  "Whether what a watch waits for has come."
+  [^Watch w]
+  (.isDone ^CompletableFuture (.-answer w)))
+
+(defn watched!
+  "Waits until a watch ends and returns what it has seen.
+
+  Throws as `await!` does; `request` is named in the error."
+  [^Dispatcher d ^Watch w request timeout-ms]
+  (try
+    (.get ^CompletableFuture (.-answer w) timeout-ms TimeUnit/MILLISECONDS)
+    (catch TimeoutException _ (throw (no-answer request :fences timeout-ms)))
+    (catch ExecutionException e (throw (rethrown e)))
+    (finally (unwatch! d w))))
+
+(defn- step-on!
+  "The fence `k` of a watch is answered."
+  [^Dispatcher d ^Watch w k]
+  (.remove ^ConcurrentHashMap (.-by_fence d) k w)
+  (let [step (get (.-windows w) k)]
+    (when-not (= :same step)
+      (aset ^objects (.-step w) 0 step)))
+  (let [seen (vec (.-seen w))]
+    (when ((.-finished? w) k seen)
+      (unwatch! d w)
+      (.complete ^CompletableFuture (.-answer w) seen))))
+
+(defn- seen!
+  "Shows a message to the watches; returns whether one of them claims it."
+  [^Dispatcher d ^OscMessage m]
+  (let [address (.address m)]
+    (when (or (= "/fail" address) (= "/n_info" address) (= "/done" address))
+      (let [v (delay (link/message m))]
+        (reduce (fn [claimed ^Watch w]
+                  (let [step  (aget ^objects (.-step w) 0)
+                        mine? (and (= "/fail" address) (or step ((.-claims? w) @v)))]
+                    (when (or mine? (= "/done" address) (= "/n_info" address))
+                      (.add ^ArrayList (.-seen w) {:step step, :message @v}))
+                    (boolean (or claimed mine?))))
+                false
+                (.-watches d))))))
+
+(defn fail-all!
+  "Ends every wait with the exception `e`."
+  [^Dispatcher d e]
+  (doseq [^Queue q (.values ^ConcurrentHashMap (.-by_reply d)), ^Waiter w q]
+    (forget! d w)
+    (.completeExceptionally ^CompletableFuture (.-answer w) e))
+  (doseq [^Watch w (.-watches d)]
+    (unwatch! d w)
+    (.completeExceptionally ^CompletableFuture (.-answer w) e)))
 
 ;; ---- handlers
 
@@ -169,20 +378,32 @@
             :worker  (worker/worker call (.-on_fault d))})
     id))
 
+(defn- tell-handlers! [^Dispatcher d ^OscMessage m]
+  (let [handlers @(.-handlers d)]
+    (when (pos? (count handlers))
+      (let [v (delay (link/message m))]
+        (doseq [{wanted :address, w :worker} (vals handlers)]
+          (when (or (nil? wanted) (= wanted (.address m)))
+            (worker/offer! w @v)))))))
+
+(def ^:private news
+  "What the server tells everybody, unasked."
+  #{"/n_go" "/n_end" "/n_on" "/n_off" "/n_move"})
+
 (defn arrived!
   "Brings one kernel message to whoever waits for it; called on the link's reader
-  thread."
+  thread. A fence's answer goes to its own call alone."
   [^Dispatcher d ^OscMessage m]
-  (let [address (.address m)]
-    (if (= "/fail" address)
-      (when-not (and (pos? (.size (.arguments m)))
-                     (answer-first! d (.get ^ConcurrentHashMap (.-by_command d) (.get (.arguments m) 0)) any? m))
-        ((.-on_failure d) (link/message m)))
-      (answer-first! d (.get ^ConcurrentHashMap (.-by_reply d) address)
-                     (fn [^Waiter w] (begins-with? (.-reply w) m)) m))
-    (let [handlers @(.-handlers d)]
-      (when (pos? (count handlers))
-        (let [v (delay (link/message m))]
-          (doseq [{wanted :address, w :worker} (vals handlers)]
-            (when (or (nil? wanted) (= wanted address))
-              (worker/offer! w @v))))))))
+  (let [address  (.address m)
+        fence    (when-not (.isEmpty ^ConcurrentHashMap (.-by_fence d)) (fence-key m))
+        fenced   (when fence (.get ^ConcurrentHashMap (.-by_fence d) fence))
+        claimed? (when-not (.isEmpty ^CopyOnWriteArrayList (.-watches d)) (seen! d m))]
+    (cond
+      (instance? Watch fenced)  (step-on! d fenced fence)
+      (instance? Waiter fenced) (fenced! d fenced)
+      (= "/fail" address)       (when-not (or claimed? (note! d m))
+                                  ((.-on_failure d) (link/message m)))
+      :else (answer-first! d (.get ^ConcurrentHashMap (.-by_reply d) address)
+                           (fn [^Waiter w] (begins-with? (.-reply w) m)) m (contains? news address)))
+    (when-not fenced
+      (tell-handlers! d m))))

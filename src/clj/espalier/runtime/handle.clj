@@ -10,8 +10,8 @@
    [espalier.runtime.clock :as clock]
    [espalier.runtime.dispatch :as dispatch]
    [espalier.runtime.executable :as executable]
-   [espalier.runtime.link :as link]
    [espalier.runtime.session :as session]
+   [espalier.runtime.trace :as trace]
    [espalier.runtime.worker :as worker])
   (:import
    (espalier.kernel ServerProcess)
@@ -28,6 +28,7 @@
    dispatcher
    state                     ; atom: :status, and while it lives :options :process :jack :session :watch
    listeners                 ; atom: id -> {:events, a set or nil for all; :worker}
+   trace                     ; the last packets
    ^ReentrantLock lock
    close-with]               ; called with the handle to close it
   Closeable
@@ -65,7 +66,7 @@
   "The names of all lifecycle events; `espalier.core/on-lifecycle!` tells their order."
   #{:booting :process-booted :connecting :connected :booted :connect-failed :boot-failed :disconnecting :disconnected
     :quitting :process-quit :quit :process-died :server-silent :connection-closed :lost :woke :command-failed
-    :handler-failed :handler-behind :malformed-packet})
+    :handler-failed :handler-behind :malformed-packet :late})
 
 (defn- check-events [wanted]
   (let [wanted (if (keyword? wanted) [wanted] wanted)]
@@ -117,11 +118,12 @@
                      (fn [fault] (emit! @made (if (:error fault) :handler-failed :handler-behind) fault))
                      (fn [message] (emit! @made :command-failed {:message message})))]
     @(doto made
-       (deliver (Server. opts dispatcher (atom {:status :offline}) (atom {}) (ReentrantLock. true) close-with)))))
+       (deliver (Server. opts dispatcher (atom {:status :offline}) (atom {}) (trace/trace) (ReentrantLock. true) close-with)))))
 
 (defn status "Where the handle stands, a keyword." [s] (:status (state s)))
 (defn process "The process that this handle has booted, or nil." ^ServerProcess [s] (:process (state s)))
 (defn session "The login, or nil." [s] (:session (state s)))
+(defn trace-of "The trace of the last packets." [s] (state s) (.-trace ^Server s))
 (defn owner? "Whether this handle has booted the server." [s] (some? (process s)))
 (defn effective-options "The options in force, complete." [s] (or (:options (state s)) (options/check (.-options ^Server s))))
 
@@ -172,11 +174,6 @@
   [s]
   (let [{:keys [status session]} (state s)]
     (if (= :online status) session (throw (offline s)))))
-
-(defn send!
-  "See `espalier.core/send!`; returns nil."
-  [s message]
-  (link/send! (:link (live s)) message))
 
 (defn request!
   "See `espalier.core/request!`; a `timeout-ms` of nil is the handle's."

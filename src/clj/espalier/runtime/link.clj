@@ -16,10 +16,13 @@
 
 (set! *warn-on-reflection* true)
 
+(declare packet completion)
+
 (defn- argument
   "What the kernel can send for an argument that it does not know."
   [x]
   (cond
+    (and (map? x) (:completion x))    (completion (:completion x))
     (instance? clojure.lang.Named x)  (name x)
     (boolean? x)                      (if x (int 1) (int 0))
     (ratio? x)                        (double x)
@@ -30,8 +33,6 @@
 
 (def ^:private ^UnaryOperator coerce
   (reify UnaryOperator (apply [_ x] (argument x))))
-
-(declare packet)
 
 (defn- message-packet [m]
   (let [address (first m)]
@@ -48,6 +49,13 @@
                                            (pr-str (keys bundle))))))
   (OscBundle. (clock/time-tag at) (mapv packet packets)))
 
+(defn normal
+  "A message with names and the like as the strings and numbers that are sent."
+  [m]
+  (into [(first m)]
+        (map (fn [x] (if (or (number? x) (string? x) (sequential? x)) x (argument x))))
+        (rest m)))
+
 (defn packet
   "The kernel's packet for a message (a vector) or bundle (a map). Numbers become
   32-bit integers and floats, keywords and symbols strings, true and false 1 and
@@ -61,6 +69,13 @@
     :else (throw (IllegalArgumentException.
                    (str "A message is a vector such as [\"/sync\" 1], a bundle a map such as"
                         " {:at nil :packets [[\"/sync\" 1]]}; this is neither: " (pr-str x))))))
+
+(defn- completion
+  "The packet that a server carries out when what it belongs to is done."
+  [requests]
+  (if (next requests)
+    (OscBundle. (mapv packet requests))
+    (packet (first requests))))
 
 (defn message
   "The vector of a message that arrived. Integers and floats keep their 32 bits."
@@ -85,19 +100,22 @@
   `protocol`    :udp or :tcp
   `timeout-ms`  how long a TCP connection may take
   `listen`      map of functions, called on the link's reader thread: `:packet`
-                with each kernel message, `:malformed` with an exception,
+                with each kernel message, `:sent` with each kernel packet that was
+                sent, `:malformed` with an exception,
                 `:unreachable` with nothing, `:closed` with an exception or nil;
                 `:idle?` says whether nobody waits for a packet
 
   Throws IOException where a TCP connection is not accepted."
   ^Link [{:keys [protocol ip-address port timeout-ms]} listen]
   (let [remote   (InetSocketAddress. ^String ip-address (int port))
+        sent     (:sent listen)
         listener (reify LinkListener
                    (onPacket [_ p]
                      (if (instance? OscMessage p)
                        ((:packet listen) p)
                        (run! (:packet listen) (messages p))))
                    (isIdle [_] (boolean ((:idle? listen))))
+                   (onSent [_ p] (when sent (sent p)))
                    (onMalformed [_ _ why] ((:malformed listen) why))
                    (onUnreachable [_] ((:unreachable listen)))
                    (onClosed [_ cause] ((:closed listen) cause)))]

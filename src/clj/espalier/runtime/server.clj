@@ -8,10 +8,12 @@
    [espalier.runtime.audio :as audio]
    [espalier.runtime.boot :as boot]
    [espalier.runtime.dispatch :as dispatch]
+   [espalier.runtime.entities :as entities]
    [espalier.runtime.executable :as executable]
    [espalier.runtime.handle :as handle :refer [become! effective-options emit! leave! live locked offline owner? process status]]
    [espalier.runtime.link :as link]
    [espalier.runtime.session :as session]
+   [espalier.runtime.trace :as trace]
    [espalier.runtime.worker :as worker])
   (:import
    (espalier.kernel ServerProcess ServerProcess$Ask ServerProcess$Exit)
@@ -123,16 +125,20 @@
   (try
     (let [session (promise)]
       (deliver session
-               (session/open! (.-dispatcher s) opts (options/engine opts) owner?
-                              {:on-malformed   #(emit! s :malformed-packet {:error %})
-                               :on-unreachable (fn [e]
-                                                 (if (realized? session)
-                                                   (port-closed! s @session)
-                                                   (dispatch/fail-all! (.-dispatcher s) e)))
-                               :on-closed      (fn [cause]
-                                                 (cond
-                                                   (realized? session) (link-closed! s @session cause)
-                                                   cause (dispatch/fail-all! (.-dispatcher s) (link/closed cause))))}))
+               (entities/login
+                 s opts
+                 (session/open! (.-dispatcher s) opts (options/engine opts) owner?
+                   {:on-packet      #(trace/add! (.-trace s) :received %)
+                    :on-sent        #(trace/add! (.-trace s) :sent %)
+                    :on-malformed   #(emit! s :malformed-packet {:error %})
+                    :on-unreachable (fn [e]
+                                      (if (realized? session)
+                                        (port-closed! s @session)
+                                        (dispatch/fail-all! (.-dispatcher s) e)))
+                    :on-closed      (fn [cause]
+                                      (cond
+                                        (realized? session) (link-closed! s @session cause)
+                                        cause (dispatch/fail-all! (.-dispatcher s) (link/closed cause))))})))
       @session)
     (catch Throwable e
       (emit! s :connect-failed {:error e})

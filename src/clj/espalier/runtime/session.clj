@@ -2,18 +2,24 @@
   "One login on one server, from the first packet to the last: the link, who the
   server says that we are, and the ids that are ours for it."
   (:require
+   [espalier.model.bundle :as bundle]
+   [espalier.model.command :as command]
    [espalier.model.engine :as engine]
    [espalier.model.error :as error]
+   [espalier.model.failure :as failure]
    [espalier.model.message :as message]
    [espalier.model.options :as options]
    [espalier.model.register :as register]
+   [espalier.model.state :as state]
+   [espalier.model.tree :as tree]
    [espalier.runtime.dispatch :as dispatch]
    [espalier.runtime.link :as link]
+   [espalier.runtime.mirror :as mirror]
    [espalier.runtime.worker :as worker])
   (:import
-   (espalier.kernel BlockIds Link NodeIds)
+   (espalier.kernel BlockIds Link NodeIds OscMessage)
    (java.io IOException)
-   (java.util.concurrent CountDownLatch TimeUnit)
+   (java.util.concurrent ConcurrentHashMap CountDownLatch TimeUnit)
    (java.util.concurrent.atomic AtomicInteger AtomicLong)
    (java.util.function BooleanSupplier)))
 
@@ -41,44 +47,48 @@
                (select-keys options [:protocol :ip-address :port])
                cause))
 
-(defn- ask!
-  "Sends a question and returns the waiter for its reply, which begins with
-  `reply`."
-  [{:keys [dispatcher link]} message reply]
-  ;; In the order of sending, for a /fail is told apart by its place alone.
+(defn- send-awaited!
+  "Registers a waiter by calling `expect` and sends what is to be answered: in one
+  order, for of two equal questions the first reply is that of the first."
+  [{:keys [dispatcher link]} expect packet]
   (locking dispatcher
-    (let [waiter (dispatch/expect! dispatcher reply (first message))]
-      (try (link/send! link message)
+    (let [waiter (expect)]
+      (try (link/send! link packet)
            (catch Throwable e
              (dispatch/forget! dispatcher waiter)
              (throw e)))
       waiter)))
 
+(defn- ask!
+  "Sends a question without a fence and returns the waiter for its reply, which
+  begins with `reply`."
+  [{:keys [dispatcher] :as session} message reply]
+  (send-awaited! session #(dispatch/expect! dispatcher message reply) message))
+
 (defn- answer
-  "Waits for a reply, or the `/fail`, as a vector."
+  "Waits for a reply, or the `/fail`, as a vector; nil where the server had nothing to
+  say."
   [{:keys [dispatcher ^Link link]} waiter timeout-ms]
   (.assist link (reify BooleanSupplier (getAsBoolean [_] (dispatch/answered? waiter))))
   (dispatch/await! dispatcher waiter timeout-ms))
 
-(defn request!
-  "Sends `message` and waits for the reply that begins with `reply`; returns it as
-  a vector.
+(defn fence!
+  "A fence for this server: see `dispatch/new-fence!`."
+  [{:keys [dispatcher control-buses]} asynchronous?]
+  (dispatch/new-fence! dispatcher (or control-buses 1) asynchronous?))
 
-  Throws `:espalier.error/command-failed` with the server's words on its `/fail`,
-  `:espalier.error/no-answer` after `timeout-ms`, what `send!` throws, and what
-  ended the session where it ends meanwhile."
-  [session message reply timeout-ms]
-  (let [said (answer session (ask! session message reply) timeout-ms)]
-    (if (and (= "/fail" (first said)) (not= "/fail" (first reply)))
-      (let [words (.trim (str (nth said 2 "")))]
-        (throw (error/error :command-failed
-                            (str "The server refused " (pr-str message) ": " words)
-                            {:message message :words words :reply said})))
-      said)))
+(defn- ask-fenced!
+  "Sends a question with a fence behind it and returns the waiter for its reply."
+  [{:keys [dispatcher] :as session} message reply asynchronous? patient?]
+  (let [[k fence] (fence! session asynchronous?)]
+    (send-awaited! session #(dispatch/expect! dispatcher message reply k patient?) {:packets [message fence]})))
 
-(defn- ask-sync! [{:keys [^AtomicInteger syncs] :as session}]
-  (let [id (.incrementAndGet syncs)]
-    (ask! session ["/sync" id] ["/synced" id])))
+(defn- can-be-fenced? [{:keys [command own] :as entry}]
+  (and entry (not own) (not (contains? #{:sync :plugin :u-cmd} command))))
+
+(defn- ask-sync! [{:keys [dispatcher] :as session}]
+  (let [[_ message] (dispatch/new-fence! dispatcher 1 true)]
+    (ask! session message ["/synced" (second message)])))
 
 (defn sync!
   "Returns when everything that was sent before has taken effect: the server has
@@ -86,6 +96,80 @@
   [session timeout-ms]
   (answer session (ask-sync! session) timeout-ms)
   nil)
+
+(defn watch!
+  "Sends packets, with fences among their messages, and returns what is seen between
+  them: see `dispatch/watch!`."
+  [{:keys [dispatcher ^Link link]} packets windows claims? finished? timeout-ms]
+  (let [watch (dispatch/watch! dispatcher windows claims? finished?)]
+    (try (run! #(link/send! link %) packets)
+         (catch Throwable e
+           (dispatch/unwatch! dispatcher watch)
+           (throw e)))
+    (.assist link (reify BooleanSupplier (getAsBoolean [_] (dispatch/watch-ended? watch))))
+    (dispatch/watched! dispatcher watch (first packets) timeout-ms)))
+
+(defn look-at!
+  "What the server says of these nodes: a map from the ids of those that are there to
+  their `/n_info`. The server prints nothing for the others."
+  [session ids timeout-ms]
+  (into {}
+        (mapcat (fn [ids]
+                  (let [[from open] (fence! session false)
+                        [to close]  (fence! session true)]
+                    (into {}
+                          (map (fn [{[_ id :as info] :message}] [(long id) info]))
+                          (filter #(= "/n_info" (first (:message %)))
+                                  (watch! session
+                                          [{:packets (concat [open ["/error" -1]] (map (fn [id] ["/n_query" id]) ids) [["/error" -2] close])}]
+                                          {from nil, to nil}
+                                          (constantly false)
+                                          (fn [k _] (= to k))
+                                          timeout-ms))))))
+        (partition-all 200 ids)))
+
+(defn- silent
+  "The error of a question to which the server has said nothing. supernova says as
+  little when it has no memory for an answer as when there is nothing to tell."
+  [session [_ id :as message] timeout-ms]
+  (if (and (= :g-query-tree (:command (command/of message)))
+           (or (= 0 id) (seq (look-at! session [id] timeout-ms))))
+    (failure/error-of message "buffer overflow" {:inferred true})
+    (failure/unanswered message)))
+
+(defn request!
+  "Sends `message` and waits for the reply that begins with `reply`; returns it as
+  a vector.
+
+  Throws the named error of its `/fail`, or of an answer that the server does not
+  give: `:espalier.error/no-such-node`, `:espalier.error/index-out-of-range`,
+  `:espalier.error/command-failed` and their like; `:espalier.error/no-answer` after
+  `timeout-ms`, what `send!` throws, and what ended the session where it ends
+  meanwhile."
+  [{:keys [engine] :as session} message reply timeout-ms]
+  (let [{:keys [command async?] usual :reply :as entry} (command/of message)
+        ;; scsynth tells of nodes, and of its status, by another way than it answers.
+        patient? (or (not= (first reply) (first usual)) (= :status command)
+                     (and (= :n-query command) (not= :supernova engine)))
+        waiter   (if (can-be-fenced? entry)
+                   (ask-fenced! session message reply async? patient?)
+                   (ask! session message reply))
+        said     (answer session waiter timeout-ms)]
+    (cond
+      (nil? said) (throw (silent session message timeout-ms))
+      (and (= "/fail" (first said)) (not= "/fail" (first reply)))
+      (throw (failure/error-of message (failure/words said) {:reply said}))
+      :else said)))
+
+(defn ask-later!
+  "Sends a request that has a reply and returns the waiter for `dispatch/await-floats!`."
+  [session request]
+  (ask-fenced! session request (command/reply-to request) false false))
+
+(defn question!
+  "Asks a request that has a reply, and returns that reply. Throws as `request!`."
+  [session request timeout-ms]
+  (request! session request (command/reply-to request) timeout-ms))
 
 (defn- look!
   "The reply, or the `/fail`, to a question that a server may leave unanswered; nil
@@ -210,10 +294,42 @@
      :control-buses (share 0 control-bus-channel-count)
      :audio-buses   (share hardware (- audio-bus-channel-count hardware))}))
 
+(defn- frees-id? [^OscMessage m]
+  (case (.address m)
+    "/done"  (and (= 2 (.size (.arguments m)))
+                  (= "/b_free" (.get (.arguments m) 0)))
+    "/n_end" true
+    false))
+
+(defn free-buffers!
+  "Says that `n` buffers from `id` on, taken together, come again when the server has
+  freed them all."
+  [{:keys [^ConcurrentHashMap freeing]} id n]
+  (let [block {:start id, :left (AtomicInteger. n)}]
+    (dotimes [i n] (.put freeing (+ (long id) i) block))))
+
+(defn- buffer-freed! [{:keys [^ConcurrentHashMap freeing ids]} id]
+  (when-let [{:keys [start ^AtomicInteger left]} (.remove freeing (long id))]
+    (when (zero? (.decrementAndGet left))
+      (.free ^BlockIds (:buffers ids) (int start)))))
+
+(defn- id-freed!
+  "Takes back the id of a buffer or a permanent node that the server has freed."
+  [{:keys [ids] :as session} ^OscMessage m]
+  (if (= "/n_end" (.address m))
+    (do (.remove ^ConcurrentHashMap (:node-births session) (long (.get (.arguments m) 0)))
+        (.freePermanent ^NodeIds (:nodes ids) (int (.get (.arguments m) 0))))
+    (buffer-freed! session (.get (.arguments m) 1))))
+
 (defn default-group-id
   "The id of a client's default group."
   ^long [client-id]
   (inc (long client-id)))
+
+(defn default-group?
+  "Whether a node's id is the root's or one of a default group, of whatever client."
+  [id]
+  (<= (long id) NodeIds/MAX_CLIENTS))
 
 (defn- ensure-default-group!
   "Makes our default group if it is not there."
@@ -230,6 +346,85 @@
   (link/send! link {:packets (conj (vec before)
                                    (into ["/g_new"] (mapcat (fn [c] [(default-group-id c) 1 0])) (range n)))}))
 
+;; ---- the mirror
+
+(defn- tree-of
+  "The nested tree that the `/n_info`s of all nodes tell; a parallel group's children
+  are in no order."
+  [infos]
+  (let [children  (group-by (fn [[_ _ parent]] (long parent)) (vals infos))
+        in-order  (fn [siblings]
+                    (let [by-id (into {} (map (juxt (comp long second) identity)) siblings)
+                          first-one (some (fn [[_ id _ previous]] (when (= -1 previous) (long id))) siblings)
+                          chained   (into [] (take-while some?)
+                                          (take (inc (count siblings))
+                                                (iterate (fn [id] (let [[_ _ _ _ next] (by-id id)] (when (contains? by-id (some-> next long)) (long next))))
+                                                         first-one)))]
+                      (if (= (count chained) (count siblings)) chained (mapv (comp long second) siblings))))]
+    ;; From the leaves up, for trees may be deeper than the stack.
+    (loop [todo [0], order []]
+      (if (seq todo)
+        (let [below (mapcat #(in-order (children %)) (filter children todo))]
+          (recur below (into order todo)))
+        (get (reduce (fn [built id]
+                       (let [[_ _ _ _ _ group] (infos id)]
+                         (assoc built id
+                                (if (or (= 0 id) (= 1 group))
+                                  {:id id, :kind :group, :children (mapv built (in-order (children id)))}
+                                  {:id id, :kind :synth, :def nil}))))
+                     {} (rseq order))
+             0)))))
+
+(defn- neighbours
+  "The ids that an `/n_info` names."
+  [[_ _ parent previous next _ head tail]]
+  (into [] (comp (filter some?) (map long) (filter pos?)) [parent previous next head tail]))
+
+(defn- walked-tree
+  "The tree found by asking node by node, from those that are known to those that
+  they name."
+  [{:keys [mirror engine] :as session} timeout-ms]
+  (loop [asked #{}, infos {}, todo (cond-> (set (keys (:nodes (mirror/known mirror)))) (= :supernova engine) (disj 0))]
+    (if (seq todo)
+      (let [found (look-at! session todo timeout-ms)
+            asked (into asked todo)
+            new   (into #{} (comp (mapcat neighbours) (remove asked)) (vals found))
+            ;; Ids are given in a row, so what is near one that was missed was probably missed too.
+            near  (into new (comp (mapcat (fn [id] (range (max 1 (- (long id) 64)) (+ (long id) 64)))) (remove asked)) new)]
+        (recur asked (merge infos found) near))
+      (tree-of (dissoc infos 0)))))
+
+(defn- subtree
+  "The node of a tree with that id, or nil."
+  [tree id]
+  (loop [todo (list tree)]
+    (when-let [node (peek todo)]
+      (if (= id (:id node))
+        node
+        (recur (into (pop todo) (:children node)))))))
+
+(defn read-tree
+  "The node tree below a group without controls, as `espalier.model.tree/parse` has it,
+  of any size: where it does not fit into one reply, node by node."
+  [session id timeout-ms]
+  (try
+    (tree/parse (question! session ["/g_queryTree" id 0] timeout-ms))
+    (catch clojure.lang.ExceptionInfo e
+      (or (when (= :espalier.error/reply-too-large (error/code e))
+            (subtree (walked-tree session timeout-ms) id))
+          (throw e)))))
+
+(defn mend!
+  "Makes a mirror right: reads the tree until nothing happens meanwhile, ten times at
+  the most; then the server's next counts bring it here again."
+  [{:keys [timeout-ms] :as session} mirror]
+  (try
+    (loop [tries 10]
+      (when-not (or (zero? tries) (mirror/replant! mirror #(read-tree session 0 timeout-ms)))
+        (recur (dec tries))))
+    ;; The server is gone, or too busy to say; the next look at its counts asks again.
+    (catch clojure.lang.ExceptionInfo _)))
+
 ;; ---- coming and going
 
 (defn open!
@@ -238,25 +433,35 @@
   `options`     as `espalier.model.options/check` returns them
   `engine`      what the server is taken for until it says
   `owner?`      whether we have booted it: then all default groups are made
+  `on-packet`, `on-sent`  called with each kernel message that arrives, each kernel
+                packet that was sent
   `on-malformed`, `on-unreachable`, `on-closed`  called by the link, with an
                 exception, or nil where it was closed as it should be
 
   Throws `:espalier.error/nobody-listens`, `:espalier.error/no-answer`,
   `:espalier.error/too-many-clients`, `:espalier.error/already-registered`; the
   link is closed then."
-  [dispatcher {:keys [protocol timeout-ms] :as options} engine owner? {:keys [on-malformed on-unreachable on-closed]}]
+  [dispatcher {:keys [protocol timeout-ms] :as options} engine owner? {:keys [on-packet on-sent on-malformed on-unreachable on-closed]}]
   (let [heard   (AtomicLong. (milliseconds))
+        opened  (promise)
+        mirror  (mirror/mirror (fn [m] (when-let [session (deref opened 0 nil)] (mend! session m))))
         link    (try
                   (link/open (target options)
                              {:packet      (fn [m]
                                              (.set heard (milliseconds))
+                                             (on-packet m)
+                                             (mirror/arrived! mirror m)
+                                             (when-let [session (and (frees-id? m) (deref opened 0 nil))]
+                                               (id-freed! session m))
                                              (dispatch/arrived! dispatcher m))
+                              :sent        on-sent
                               :idle?       #(dispatch/idle? dispatcher)
                               :malformed   on-malformed
                               :unreachable #(on-unreachable (nobody-listens options nil))
                               :closed      on-closed})
                   (catch IOException e (throw (nobody-listens options e))))
-        session {:dispatcher dispatcher, :link link, :heard heard, :syncs (AtomicInteger.), :owner? owner?}]
+        session {:dispatcher dispatcher, :link link, :heard heard, :owner? owner?
+                 :control-buses (:control-bus-channel-count options), :mirror mirror}]
     (try
       ;; All is asked at once, for each answer takes one period of the audio or two.
       (let [asked-version (ask-version! session)
@@ -284,7 +489,20 @@
         ;; Of some hundred boots of supernova under load one had lost the groups, though it had answered the /sync.
         (when-not (and owner? (engine/trait (:engine program) :counts-logins?))
           (ensure-default-group! session timeout-ms))
-        (assoc session :ids (allocators options client-id maximum-logins)))
+        (let [session (assoc session
+                             :timeout-ms  timeout-ms
+                             :freeing     (ConcurrentHashMap.)
+                             :node-births (ConcurrentHashMap.)
+                             :tells-failures? (engine/trait (:engine session) :tells-failures?)
+                             :limit-bytes (get (engine/trait (:engine session) :max-packet-bytes) protocol)
+                             :ids         (allocators options client-id maximum-logins))]
+          (deliver opened session)
+          (when owner?
+            (mirror/tell! mirror [:tree {:id 0, :kind :group
+                                         :children (mapv (fn [c] {:id (default-group-id c), :kind :group, :children []}) (range maximum-logins))}]))
+          (when-not (and owner? (engine/trait (:engine session) :counts-logins?))
+            (mirror/repair! mirror))
+          session))
       (catch Throwable e
         ;; The server may have let us in all the same. By TCP, scsynth would log out whom it takes us for.
         (when-not (or (:refused-by-server (ex-data e))
@@ -335,11 +553,21 @@
   (.abort link)
   (dispatch/fail-all! dispatcher why))
 
+(defn- free-one-by-one!
+  "Frees what is known to be below a group node by node, on a server that does not
+  survive it otherwise."
+  [{:keys [link mirror tells-failures? limit-bytes timeout-ms] :as session} group]
+  (when-not tells-failures?
+    (doseq [part (bundle/parts (map (fn [id] ["/n_free" id]) (remove neg? (state/below (mirror/known mirror) group))) limit-bytes)]
+      (link/send! link {:packets part})
+      (sync! session timeout-ms))))
+
 (defn clear!
   "Frees what may be freed: all nodes and all pending bundles where we own the
   server, our own default group's nodes where we do not. The default groups are
   there afterwards."
   [{:keys [link owner? client-id maximum-logins claim] :as session} options]
+  (free-one-by-one! session (if owner? 0 (default-group-id client-id)))
   (if owner?
     (let [known (when claim (query-register! session options))]
       (make-default-groups! session maximum-logins (concat [["/clearSched"] ["/g_freeAll" 0]]

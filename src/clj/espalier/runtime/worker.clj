@@ -3,8 +3,9 @@
   other, in order, on a thread of a shared pool. One that blocks or throws delays
   nobody else, and no thread is kept while there is nothing to do."
   (:import
-   (java.util.concurrent ExecutorService LinkedBlockingQueue SynchronousQueue ThreadFactory ThreadPoolExecutor TimeUnit)
-   (java.util.concurrent.atomic AtomicBoolean AtomicLong)))
+   (java.util.concurrent CompletableFuture ExecutorService LinkedBlockingQueue SynchronousQueue ThreadFactory ThreadPoolExecutor TimeUnit)
+   (java.util.concurrent.atomic AtomicBoolean AtomicLong)
+   (java.util.function BiConsumer)))
 
 (set! *warn-on-reflection* true)
 
@@ -59,3 +60,16 @@
   "Lets what the worker does end; what still waits is not done."
   [^Worker w]
   (.set ^AtomicBoolean (.-stopped w) true))
+
+(defn completable
+  "Calls `f` on a thread of the pool; returns the `CompletableFuture` of what it returns
+  or throws. Cancelling it interrupts the thread."
+  ^CompletableFuture [f]
+  (let [result (CompletableFuture.)
+        task   (.submit pool ^Runnable (fn []
+                                         (try (.complete result (f))
+                                              (catch Throwable e (.completeExceptionally result e)))))]
+    (.whenComplete result (reify BiConsumer
+                            (accept [_ _ _]
+                              (when (.isCancelled result) (.cancel task true)))))
+    result))

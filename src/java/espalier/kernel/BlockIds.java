@@ -107,6 +107,17 @@ public final class BlockIds {
     return used.getOrDefault(start, 0);
   }
 
+  /**
+   * Whether a range lies within the numbers that this hands out, be it free or not.
+   *
+   * @param start its first number
+   * @param count how many it has
+   * @return whether all of them do; false where there is none
+   */
+  public boolean owns(int start, int count) {
+    return count > 0 && start >= first && start <= end - count;
+  }
+
   /** {@return how many numbers are free, in however many pieces} */
   public synchronized int available() {
     return free.values().stream().mapToInt(Integer::intValue).sum();

@@ -130,6 +130,14 @@ public abstract sealed class Link implements Closeable permits UdpLink, TcpLink 
     tell(listener::onUnreachable);
   }
 
+  private void tellSent(OscPacket packet) {
+    try {
+      listener.onSent(packet);
+    } catch (Throwable fault) {
+      faults.incrementAndGet();
+    }
+  }
+
   private void tell(Runnable call) {
     try {
       call.run();
@@ -151,6 +159,7 @@ public abstract sealed class Link implements Closeable permits UdpLink, TcpLink 
     try {
       ByteBuffer bytes = writer.encode(packet);
       write(bytes.array(), bytes.arrayOffset(), bytes.limit());
+      tellSent(packet);
     } finally {
       writing.unlock();
     }

@@ -41,4 +41,12 @@ public interface LinkListener {
    * @param cause why, or {@code null} after {@link Link#close()}
    */
   default void onClosed(Exception cause) {}
+
+  /**
+   * A packet is on the wire: called in the order of sending, on the thread that sends, which waits. {@link Link#sendBytes}
+   * is not told.
+   *
+   * @param packet what was sent
+   */
+  default void onSent(OscPacket packet) {}
 }

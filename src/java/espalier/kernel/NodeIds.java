@@ -2,6 +2,7 @@ package espalier.kernel;
 
 import java.util.ArrayDeque;
 import java.util.Deque;
+import java.util.TreeSet;
 
 /**
  * The node ids of one client of a server. Client {@code c} owns the 2^26 ids from {@code c << 26} on, as sclang and
@@ -16,10 +17,15 @@ public final class NodeIds {
   private static final int PER_CLIENT = 1 << 26;
   private static final int FIRST_PERMANENT = MAX_CLIENTS + 1;
 
+  /** The most ids that wait to come again. */
+  private static final int MAX_UNUSED = 1 << 16;
+
   private final int base;
   private final int initial;
   private final Deque<Integer> freed = new ArrayDeque<>();
+  private final TreeSet<Integer> unused = new TreeSet<>();
   private int next;
+  private boolean wrapped;
   private int nextPermanent = FIRST_PERMANENT;
 
   /**
@@ -42,11 +48,42 @@ public final class NodeIds {
     this.next = initial;
   }
 
-  /** {@return the next id, which comes again after 2^26 less {@code initial} others} */
+  /** {@return one that was given back, or the next id, which comes again after 2^26 less {@code initial} others} */
   public synchronized int next() {
+    if (!unused.isEmpty()) {
+      return unused.pollFirst();
+    }
     int id = base + next;
-    next = next + 1 == PER_CLIENT ? initial : next + 1;
+    next++;
+    if (next == PER_CLIENT) {
+      next = initial;
+      wrapped = true;
+    }
     return id;
+  }
+
+  /**
+   * Gives an id back that no server has seen: {@link #next} hands it out again before it goes on to new ones. Of several,
+   * the lowest comes first.
+   *
+   * @param id from {@link #next}
+   * @return false where it was not handed out by {@link #next}, waits already, or 65,536 others wait: such an id stays
+   *     out of use until its turn comes again
+   */
+  public synchronized boolean giveBack(int id) {
+    int local = id - base;
+    boolean handedOut = owns(id) && local >= initial && (wrapped || local < next);
+    return handedOut && unused.size() < MAX_UNUSED && unused.add(id);
+  }
+
+  /**
+   * Whether an id is this client's, handed out or not.
+   *
+   * @param id any number
+   * @return whether it is one of the 2^26 that this client owns
+   */
+  public boolean owns(int id) {
+    return id >= base && id - base < PER_CLIENT;
   }
 
   /**

@@ -11,11 +11,12 @@ import com.illposed.osc.argument.OSCTimeTag64;
 import java.nio.Buffer;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
+import java.util.List;
 import java.util.Map;
 
 /**
- * How JavaOSC reads and writes each argument, in place of its own handlers: those send tags that kill scsynth, lose
- * what follows a blob, read strings in the platform's charset, and need java.desktop.
+ * The bytes of arguments, and how JavaOSC reads and writes each, in place of its own handlers: those send tags that kill
+ * scsynth, lose what follows a blob, read strings in the platform's charset, and need java.desktop.
  */
 final class OscArguments {
 
@@ -36,6 +37,102 @@ final class OscArguments {
 
   static ByteBuffer bytes(BytesReceiver output) {
     return ((BufferBytesReceiver) output).getBuffer();
+  }
+
+  /** The tag of an argument that is written directly, 0 for any other and for lists. */
+  private static char tag(Object value) {
+    return value instanceof Integer ? 'i'
+        : value instanceof Float ? 'f'
+        : value instanceof String ? 's'
+        : value instanceof byte[] ? 'b'
+        : 0;
+  }
+
+  /** Writes the tag of each argument, lists as {@code [ ]}; false, and half of it written, where one has none. */
+  static boolean putTags(ByteBuffer out, Object[] values) {
+    for (Object value : values) {
+      char tag = tag(value);
+      if (tag != 0) {
+        out.put((byte) tag);
+      } else if (value instanceof List<?> list && putTags(out.put((byte) '['), list.toArray())) {
+        out.put((byte) ']');
+      } else {
+        return false;
+      }
+    }
+    return true;
+  }
+
+  /** Writes arguments that have tags. */
+  static void putValues(ByteBuffer out, Object[] values) {
+    for (Object value : values) {
+      if (value instanceof Integer i) {
+        out.putInt(i);
+      } else if (value instanceof Float f) {
+        out.putFloat(f);
+      } else if (value instanceof String s) {
+        putString(out, s);
+      } else if (value instanceof byte[] blob) {
+        putBlob(out, blob);
+      } else {
+        putValues(out, ((List<?>) value).toArray());
+      }
+    }
+  }
+
+  /** How many tags the arguments have, brackets included. */
+  static long countTags(Object[] values) {
+    long count = values.length;
+    for (Object value : values) {
+      if (tag(value) == 0 && value instanceof List<?> list) {
+        count += 1 + countTags(list.toArray());
+      }
+    }
+    return count;
+  }
+
+  /** How many bytes the arguments have, without their tags. */
+  static long sizeOf(Object[] values) {
+    long size = 0;
+    for (Object value : values) {
+      if (value instanceof Integer || value instanceof Float) {
+        size += 4;
+      } else if (value instanceof String s) {
+        size += sizeOfString(s);
+      } else if (value instanceof byte[] blob) {
+        size += 4L + blob.length + (-blob.length & 3);
+      } else if (value instanceof List<?> list) {
+        size += sizeOf(list.toArray());
+      } else {
+        size += 8;
+      }
+    }
+    return size;
+  }
+
+  /** How many bytes a string has, its NUL and padding included. */
+  static long sizeOfString(String value) {
+    long utf8 = value.length();
+    for (int i = 0; i < value.length(); i++) {
+      char c = value.charAt(i);
+      if (c >= 0x800 && !Character.isSurrogate(c)) {
+        utf8 += 2;
+      } else if (c >= 0x80 && !Character.isSurrogate(c)) {
+        utf8++;
+      } else if (Character.isHighSurrogate(c)
+          && i + 1 < value.length()
+          && Character.isLowSurrogate(value.charAt(i + 1))) {
+        // A pair has four bytes; a surrogate on its own is written as a question mark.
+        utf8 += 2;
+        i++;
+      }
+    }
+    return padded(utf8);
+  }
+
+  /** How many bytes {@code length} of them are with one to four NULs after them. */
+  static long padded(long length) {
+    return (length + 4) & ~3L;
   }
 
   /** Writes a string with its NUL and padding. */

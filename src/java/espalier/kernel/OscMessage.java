@@ -42,8 +42,10 @@ public final class OscMessage implements OscPacket {
    *
    * @param address begins with {@code /}
    * @param arguments Integer, Long, Short, Byte (int32), Float, Double (float32), String, {@code byte[]} (a blob, copied),
-   *     {@code float[]} (as many floats in a row, copied), or a flat List of these (an array)
-   * @throws IllegalArgumentException for anything else, and for an integer beyond 32 bits
+   *     {@code float[]} (as many floats in a row, copied), an OscPacket (a blob of its bytes: a completion message), or a
+   *     flat List of these (an array)
+   * @throws IllegalArgumentException for anything else, for an integer beyond 32 bits, and for a packet that cannot be
+   *     encoded
    */
   public OscMessage(String address, Object... arguments) {
     this(address, Arrays.asList(arguments), REFUSE);
@@ -71,19 +73,6 @@ public final class OscMessage implements OscPacket {
 
   static OscMessage received(String address, Object[] head, float[] tail) {
     return new OscMessage(new FloatTail(head, tail), address);
-  }
-
-  /** Whether the arguments are integers, floats, strings and blobs alone. */
-  boolean isFlat() {
-    if (arguments instanceof FloatTail) {
-      return true;
-    }
-    for (Object o : arguments) {
-      if (!(o instanceof Integer || o instanceof Float || o instanceof String || o instanceof byte[])) {
-        return false;
-      }
-    }
-    return true;
   }
 
   /** The arguments, but for the floats of {@link #floatTail}. */
@@ -120,6 +109,8 @@ public final class OscMessage implements OscPacket {
       return blob.clone();
     } else if (value instanceof float[] floats && top) {
       return floats.clone();
+    } else if (value instanceof OscPacket packet) {
+      return OscCodec.toBytes(packet);
     } else if (value instanceof Short || value instanceof Byte) {
       return ((Number) value).intValue();
     } else if (value instanceof List<?> list) {

@@ -5,6 +5,7 @@ public final class PacketTooLargeException extends IllegalArgumentException {
 
   private static final long serialVersionUID = 1L;
 
+  /** The largest packet, in bytes. */
   private final int limit;
 
   PacketTooLargeException(int limit) {

@@ -1,6 +1,9 @@
 package espalier.kernel;
 
 import java.util.List;
+import java.util.OptionalDouble;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 
 /**
  * What the lines mean that scsynth, supernova and jackd print, as seen of version 3.13 (1.9.21 of jackd).
@@ -57,6 +60,8 @@ public final class ServerOutput {
           "cannot open",
           "bind:");
 
+  private static final Pattern LATE = Pattern.compile("\\s*late:? ([0-9.]+(?:e-?[0-9]+)?)\\s*");
+
   private ServerOutput() {}
 
   /**
@@ -95,6 +100,18 @@ public final class ServerOutput {
    */
   public static boolean saysPortTaken(String line) {
     return line.contains("address in use") || line.contains("Address already in use");
+  }
+
+  /**
+   * By how much a bundle came too late, where a line says so: {@code late 0.123} of scsynth. supernova's
+   * {@code late: 0.02} leaves out whole seconds.
+   *
+   * @param line as it was printed
+   * @return seconds, or empty where the line says something else
+   */
+  public static OptionalDouble lateBy(String line) {
+    Matcher matcher = LATE.matcher(line);
+    return matcher.matches() ? OptionalDouble.of(Double.parseDouble(matcher.group(1))) : OptionalDouble.empty();
   }
 
   private static boolean starts(List<String> prefixes, String line) {

@@ -1,0 +1,268 @@
+(ns espalier.runtime.entities
+  "The entities of a live server: their ids, taken and given back, and whether one
+  may still be used."
+  (:require
+   [espalier.model.entity :as entity :refer [entity?]]
+   [espalier.model.error :as error]
+   [espalier.model.options :as options]
+   [espalier.runtime.handle :as handle]
+   [espalier.runtime.mirror :as mirror]
+   [espalier.runtime.moment :as moment]
+   [espalier.runtime.session :as session])
+  (:import
+   (espalier.kernel BlockIds NodeIds)
+   (java.util.concurrent ConcurrentHashMap)
+   (java.util.concurrent.atomic AtomicLong)))
+
+(set! *warn-on-reflection* true)
+
+;; ---- what was taken: by [space id], which entity has it
+
+(def ^:private spaces
+  {:buffer "buffers", :control-bus "control buses", :audio-bus "audio buses"})
+
+(defn- space-of [{:keys [kind rate]}]
+  (case kind
+    (:buffer :buffer-group) :buffer
+    (:bus :bus-group)       (if (= :audio rate) :audio-bus :control-bus)
+    nil))
+
+(defn- ids-of ^BlockIds [session space]
+  (get (:ids session) (case space :buffer :buffers, :control-bus :control-buses, :audio-bus :audio-buses)))
+
+;; ---- may it be used?
+
+(defn- foreign [e s]
+  (error/error :foreign-entity (str e " is of another server, " (:server e) ", not of " s ".") {:entity e}))
+
+(defn- dead [e]
+  (error/error :dead-entity
+               (str e " was of a server that has ended, or of a login that has: what is online now knows nothing of it. Make it anew.")
+               {:entity e}))
+
+(defn- freed [e]
+  (error/error :freed-entity
+               (str e " is not there any more: it was freed, has ended, or the server was reset.")
+               {:entity e}))
+
+(defn- ours?
+  "Whether a node's id is one that this client hands out."
+  [{:keys [ids]} id]
+  (let [^NodeIds ids (:nodes ids)]
+    (and (.owns ids (int id)) (not (session/default-group? id)))))
+
+(defn- node-birth [{:keys [^ConcurrentHashMap node-births]} id]
+  (.getOrDefault node-births id 0))
+
+(defn- there? [session {:keys [kind id born] :as e}]
+  (case kind
+    (:group :synth) (or (not (ours? session id))
+                        (and (mirror/there? (:mirror session) id)
+                             (= born (node-birth session id))))
+    (or (zero? (long born))
+        (= born (.get ^ConcurrentHashMap (:taken session) [(space-of e) id])))))
+
+(defn resolve-in
+  "The id of an entity for the server of `s`, whose login is `session`.
+
+  Throws `:espalier.error/foreign-entity`, `:espalier.error/dead-entity`,
+  `:espalier.error/freed-entity`."
+  [s session e]
+  (when-not (identical? s (:server e)) (throw (foreign e s)))
+  (when-not (= (:era e) (:era session)) (throw (dead e)))
+  (when-not (there? session e) (throw (freed e)))
+  (:id e))
+
+(defn- below?
+  "Whether node `a` lies below node `b`, as far as is known."
+  [session a b]
+  (let [nodes (:nodes (mirror/known (:mirror session)))]
+    (loop [id (:parent (nodes a)), steps 100000]
+      (cond
+        (or (nil? id) (zero? steps)) false
+        (= id b)                     true
+        :else                        (recur (:parent (nodes id)) (dec steps))))))
+
+(defonce ^:private eras (AtomicLong.))
+
+(defn login
+  "The session with what its entities need: a number of its own, and the limits that
+  requests are checked against."
+  [s opts session]
+  (let [{:keys [buffer-count control-bus-channel-count audio-bus-channel-count maximum-node-count]} (options/effective opts)
+        known   #(mirror/known (:mirror session))
+        session (assoc session
+                       :era (.incrementAndGet ^AtomicLong eras)
+                       :taken (ConcurrentHashMap.)
+                       :births (AtomicLong.)
+                       :maximum-node-count maximum-node-count)]
+    (assoc session
+           :limits {:engine                    (:engine session)
+                    :version                   (:version session)
+                    :buffer-count              buffer-count
+                    :control-bus-channel-count control-bus-channel-count
+                    :audio-bus-channel-count   audio-bus-channel-count
+                    :resolve                   (fn [e] (resolve-in s session e))
+                    :kind-of                   (fn [id] (let [{:keys [kind status]} (get (:nodes (known)) id)]
+                                                          (when (not= :expected status) kind)))
+                    :parent-of                 (fn [id] (mirror/parent (:mirror session) id))
+                    :below?                    (fn [a b] (below? session a b))
+                    :channels-of               (fn [id] (:channel-count (get (:buffers (known)) id)))
+                    :samples-of                (fn [id]
+                                                 (let [{:keys [frame-count channel-count]} (get (:buffers (known)) id)]
+                                                   (when (and frame-count channel-count) (* (long frame-count) (long channel-count)))))})))
+
+(defn- no-entity [e kinds]
+  (error/error :no-entity
+               (str "This function wants " (apply str (interpose " or " (map name (sort kinds)))) ", an entity such as (sc/add-"
+                    (name (first (sort kinds))) "! s …) returns, not " (pr-str e) ".")
+               {:value e, :kinds kinds}))
+
+(defn check-login
+  "The session of an entity of whatever server, freed or not.
+
+  Throws `:espalier.error/no-entity`, `:espalier.error/dead-entity`,
+  `:espalier.error/server-offline`."
+  [e kinds]
+  (when-not (and (entity? e) (contains? kinds (:kind e)))
+    (throw (no-entity e kinds)))
+  (let [session (handle/live (:server e))]
+    (when-not (= (:era e) (:era session)) (throw (dead e)))
+    session))
+
+(defn live-entity
+  "The session in which an entity may be used, after a look whether it may.
+
+  Throws `:espalier.error/no-entity` for anything that is none or of another kind
+  than `kinds`, a set, what `resolve-in` throws, and `:espalier.error/server-offline`."
+  [e kinds]
+  (when-not (and (entity? e) (contains? kinds (:kind e)))
+    (throw (no-entity e kinds)))
+  (let [session (handle/live (:server e))]
+    (resolve-in (:server e) session e)
+    session))
+
+;; ---- nodes
+
+(defn- birth ^long [session]
+  (.incrementAndGet ^AtomicLong (:births session)))
+
+(defn- check-own-id [{:keys [ids client-id]} id]
+  (when-not (and (int? id) (pos? (long id)) (<= (long id) Integer/MAX_VALUE))
+    (throw (error/error :invalid-argument (str "An :id of a node is a whole number from 1 up, not " (pr-str id) ". Without :id, Espalier takes a free one.")
+                        {:argument :id, :value id})))
+  (when-not (.owns ^NodeIds (:nodes ids) (int id))
+    (throw (error/error :foreign-id (str "Node id " id " is of another client's share: client " client-id " has the ids from "
+                                         (bit-shift-left (long client-id) 26) " on. Without :id, Espalier takes a free one.")
+                        {:id id}))))
+
+(defn- next-permanent [^NodeIds ids]
+  (try (.nextPermanent ids)
+       (catch IllegalStateException e
+         (throw (error/error :no-free-ids (str (ex-message e) "; (sc/free! …) gives back, and other nodes need none.") {:space :permanent-nodes} e)))))
+
+(defn add-node
+  "An entity for a node that is to be made, with an id of its own or `id`; the mirror
+  expects it.
+
+  `more`       `:def` or `:parallel?`
+  `permanent`  whether its id shall not be handed out again in turn"
+  [s kind {:keys [id permanent]} more]
+  (let [session  (handle/live s)
+        ^NodeIds ids (:nodes (:ids session))
+        given    id
+        _        (when given (check-own-id session given))
+        id       (long (cond given given, permanent (next-permanent ids) :else (.next ids)))
+        born     (birth session)
+        ^ConcurrentHashMap births (:node-births session)
+        before   (.get births id)
+        give-back! (fn []
+                     (if before (.put births id before) (.remove births id))
+                     (mirror/forget! (:mirror session) [id])
+                     (cond given nil, permanent (.freePermanent ids id) :else (.giveBack ids id)))]
+    (.put births id born)
+    (mirror/expect! (:mirror session) id (assoc more :kind kind) (not (moment/inside? s)))
+    (moment/undo! s give-back!)
+    {:entity (entity/entity kind id s (:era session) born more), :give-back! give-back!}))
+
+(defn known-node
+  "An entity for a node that is there; what else is known of it comes from the mirror."
+  [s session kind id]
+  (let [{:keys [def parallel?]} (get (:nodes (mirror/known (:mirror session))) id)]
+    (entity/entity kind id s (:era session) (node-birth session id) (cond-> nil def (assoc :def def) parallel? (assoc :parallel? true)))))
+
+;; ---- buffers and buses
+
+(defn- none-left [space n ^BlockIds ids maximum-logins]
+  (error/error :no-free-ids
+               (str "No " n " " (spaces space) " in a row are free of this client's " (- (.end ids) (.first ids))
+                    (when (< 1 (long maximum-logins)) (str " (shared by " maximum-logins " clients)"))
+                    ". (sc/free! …) gives back; (sc/boot! s {" ({:buffer ":buffer-count", :control-bus ":control-bus-channel-count", :audio-bus ":audio-bus-channel-count"} space)
+                    " …}) boots a server with more.")
+               {:space space, :count n, :available (.available ids)}))
+
+(defn- take! [session space id n born]
+  (dotimes [i n]
+    (.put ^ConcurrentHashMap (:taken session) [space (+ (long id) i)] born)))
+
+(defn give-back!
+  "Gives back what was taken for a buffer or bus, or a group of them, that the server
+  has never heard of."
+  [{:keys [id] :as e} session]
+  (let [space (space-of e)]
+    (dotimes [i (:count e 1)]
+      (.remove ^ConcurrentHashMap (:taken session) [space (+ (long id) i)])
+      (when (= :buffer space) (mirror/tell! (:mirror session) [:buffer-gone (+ (long id) i)])))
+    (.free (ids-of session space) id)))
+
+(defn add-block
+  "An entity for `n` buffers or buses in a row, `kind` :buffer or :bus; a group where
+  `n` is given. `more` is what the entity has beside its id."
+  [s kind n more]
+  (let [session (handle/live s)
+        space   (space-of (assoc more :kind kind))
+        ids     (ids-of session space)
+        count   (or n 1)
+        _       (when-not (and (int? count) (<= 1 (long count) Integer/MAX_VALUE))
+                  (throw (error/error :invalid-argument (str "A :count is a whole number from 1 up, not " (pr-str n) ".") {:argument :count, :value n})))
+        id      (.allocate ids (int count))
+        _       (when (.isEmpty id) (throw (none-left space count ids (:maximum-logins session))))
+        id      (long (.getAsInt id))
+        born    (birth session)]
+    (take! session space id count born)
+    (when (= :buffer space)
+      (dotimes [i count] (mirror/tell! (:mirror session) [:buffer (+ id i) {:status :expected}])))
+    (let [e (entity/entity (if n (keyword (str (name kind) "-group")) kind)
+                           id s (:era session) born (cond-> more n (assoc :count n)))]
+      (moment/undo! s #(give-back! e session))
+      e)))
+
+(defn freed!
+  "Notes that a buffer or bus, or a group of them, is freed: it may not be used any
+  more. Buses come again at once, buffers when the server says that they are free."
+  [{:keys [id server] :as e} session]
+  (let [space (space-of e)
+        n     (:count e 1)]
+    (dotimes [i n] (.remove ^ConcurrentHashMap (:taken session) [space (+ (long id) i)]))
+    (if (= :buffer space)
+      (do (session/free-buffers! session id n)
+          (moment/undo! server (fn []
+                                 (take! session space id n (:born e))
+                                 (dotimes [i n] (.remove ^ConcurrentHashMap (:freeing session) (+ (long id) i))))))
+      (.free (ids-of session space) id))))
+
+(defn hardware-buses
+  "The group of the audio buses that a device has, from `id` on."
+  [s id n]
+  (entity/entity :bus-group id s (:era (handle/live s)) 0 {:rate :audio, :count n}))
+
+(defn taken-buses
+  "By rate, the numbers of the buses that are taken, sorted."
+  [session]
+  (reduce (fn [buses [space id]]
+            (case space
+              :control-bus (update buses :control conj id)
+              :audio-bus   (update buses :audio conj id)
+              buses))
+          {:control (sorted-set), :audio (sorted-set)}
+          (keys (:taken session))))

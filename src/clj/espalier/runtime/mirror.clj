@@ -1,0 +1,175 @@
+(ns espalier.runtime.mirror
+  "What the client knows of its server, kept up as messages arrive: an atom of the
+  value that `espalier.model.state` steps. scsynth drops what it has to tell when much
+  happens at once, so the mirror asks again after a burst, when a message
+  contradicts it, and when the server's own counts do."
+  (:require
+   [espalier.model.message :as message]
+   [espalier.model.state :as state]
+   [espalier.runtime.link :as link]
+   [espalier.runtime.worker :as worker])
+  (:import
+   (espalier.kernel OscMessage)
+   (java.util Set)
+   (java.util.concurrent ConcurrentHashMap)
+   (java.util.concurrent.atomic AtomicBoolean AtomicLong)
+   (java.util.function BiFunction)))
+
+(set! *warn-on-reflection* true)
+
+(deftype Mirror
+  [known                      ; atom: the state
+   ^AtomicLong news           ; how many notifications have come
+   ^AtomicLong burst          ; how many since the last look at the counts
+   ^AtomicLong at-last-count  ; how many had come at the last status
+   ^ConcurrentHashMap due     ; node that is expected -> when it should have come, in milliseconds of `now`
+   ^Set ending                ; nodes that are being freed
+   ^ConcurrentHashMap headed  ; node -> group that it will be in when what was sent is done
+   ^AtomicBoolean repairing
+   repair])                   ; worker: called with the mirror
+
+(def ^:private burst-limit
+  "So many notifications between two looks are a burst; scsynth drops what is beyond
+  1,023 in one period."
+  500)
+
+(defn mirror
+  "A mirror of an empty server.
+
+  `repair!`  called with the mirror, on a thread of its own, when it may be wrong"
+  [repair!]
+  (Mirror. (atom (state/initial)) (AtomicLong.) (AtomicLong.) (AtomicLong. -1)
+           (ConcurrentHashMap.) (ConcurrentHashMap/newKeySet) (ConcurrentHashMap.) (AtomicBoolean.)
+           (worker/worker (fn [^Mirror m]
+                            (.set ^AtomicBoolean (.-repairing m) false)
+                            (repair! m))
+                          (fn [_]))))
+
+(defn known
+  "The state, a value."
+  [^Mirror m]
+  @(.-known m))
+
+(defn news
+  "How many notifications have come so far."
+  ^long [^Mirror m]
+  (.get ^AtomicLong (.-news m)))
+
+(defn tell!
+  "Steps the state by an event of the client's own; returns the state."
+  [^Mirror m event]
+  (swap! (.-known m) state/step event))
+
+(defn- milliseconds ^long []
+  (quot (System/nanoTime) 1000000))
+
+(def ^:private grace-ms
+  "So long after its time a node may still come."
+  200)
+
+(defn expect!
+  "Notes that a node was asked for. `sent?` says whether the request goes out now;
+  otherwise `sent!` is told when."
+  [^Mirror m id facts sent?]
+  (.put ^ConcurrentHashMap (.-due m) id (if sent? (milliseconds) Long/MAX_VALUE))
+  (tell! m [:expect id facts]))
+
+(defn sent!
+  "Notes that the requests for expected nodes went out, to be done in `ahead-ms`."
+  [^Mirror m ids ahead-ms]
+  (let [due (+ (milliseconds) (long ahead-ms))]
+    (run! (fn [id] (.computeIfPresent ^ConcurrentHashMap (.-due m) id (reify BiFunction (apply [_ _ _] due)))) ids)))
+
+(defn forget!
+  "Notes that expected nodes will not come."
+  [^Mirror m ids]
+  (run! (fn [id] (.remove ^ConcurrentHashMap (.-due m) id)
+          (.remove ^ConcurrentHashMap (.-headed m) id)) ids)
+  (tell! m [:forget ids]))
+
+(defn ending!
+  "Notes that a node is being freed."
+  [^Mirror m id]
+  (.add ^Set (.-ending m) id))
+
+(defn there?
+  "Whether a node is there or is expected, and not being freed, as far as is known."
+  [^Mirror m id]
+  (and (contains? (:nodes (known m)) id)
+       (not (.contains ^Set (.-ending m) id))))
+
+(defn headed!
+  "Notes into which group a node will come by what is being sent."
+  [^Mirror m id group]
+  (.put ^ConcurrentHashMap (.-headed m) id group))
+
+(defn parent
+  "The group that a node is in, or will be, as far as is known; else nil."
+  [^Mirror m id]
+  (or (.get ^ConcurrentHashMap (.-headed m) id)
+      (:parent (get (:nodes (known m)) id))))
+
+(defn- overdue
+  "The nodes that should have come before `at`, and have not."
+  [^Mirror m at]
+  (let [limit (- (long at) (long grace-ms))]
+    (into [] (keep (fn [[id due]] (when (< (long due) limit) id))) (.-due m))))
+
+(defn replant!
+  "Takes over the tree of the root that `read-tree` returns, unless something happens
+  meanwhile; returns whether it did."
+  [^Mirror m read-tree]
+  (let [at   (milliseconds)
+        news (news m)
+        tree (read-tree)]
+    (locking m
+      (when (= news (.get ^AtomicLong (.-news m)))
+        (let [late (overdue m at)]
+          (forget! m late)
+          (let [{:keys [nodes]} (tell! m [:tree tree])]
+            (run! (fn [id] (when-not (contains? nodes id) (.remove ^Set (.-ending m) id))) (vec (.-ending m)))
+            (run! (fn [id] (when-not (contains? nodes id) (.remove ^ConcurrentHashMap (.-headed m) id))) (vec (keys (.-headed m))))))
+        true))))
+
+(defn repair!
+  "Has the mirror looked over soon, once however often it is asked meanwhile."
+  [^Mirror m]
+  (when (.compareAndSet ^AtomicBoolean (.-repairing m) false true)
+    (worker/offer! (.-repair m) m))
+  nil)
+
+(defn- notified! [^Mirror m ^OscMessage message]
+  (let [id    (long (.get (.arguments message) 0))
+        known (locking m
+                (.incrementAndGet ^AtomicLong (.-news m))
+                (.remove ^ConcurrentHashMap (.-due m) id)
+                (when (= "/n_end" (.address message)) (.remove ^Set (.-ending m) id))
+                (tell! m (link/message message)))]
+    (when (or (:suspect? known)
+              (= burst-limit (.incrementAndGet ^AtomicLong (.-burst m))))
+      (.set ^AtomicLong (.-burst m) 0)
+      (repair! m))))
+
+(defn- counted!
+  "The server has told its counts. Where they are not ours, and nothing has come
+  since it told them last, ours are wrong."
+  [^Mirror m ^OscMessage reply]
+  (.set ^AtomicLong (.-burst m) 0)
+  (let [n       (news m)
+        quiet?  (= n (.getAndSet ^AtomicLong (.-at_last_count m) n))
+        theirs  (message/status (link/message reply))
+        ours    (state/counts (known m))]
+    (when (and quiet?
+               (or (not= ours {:groups (:group-count theirs), :synths (:synth-count theirs)})
+                   (seq (overdue m (milliseconds)))))
+      (repair! m))))
+
+(defn arrived!
+  "Steps the state by what the server says; called on the link's reader thread,
+  before anybody else hears of the message."
+  [^Mirror m ^OscMessage message]
+  (case (.address message)
+    ("/n_go" "/n_end" "/n_move" "/n_on" "/n_off") (notified! m message)
+    ("/done" "/b_info")                           (tell! m (link/message message))
+    "/status.reply"                               (counted! m message)
+    nil))

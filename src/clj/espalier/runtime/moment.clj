@@ -1,0 +1,498 @@
+(ns espalier.runtime.moment
+  "Requests on their way: at once, or gathered in a moment and sent as one bundle.
+
+  A moment belongs to the thread that opened it. Bindings travel to futures and go
+  blocks, so a request from another thread is told, and never slips in."
+  (:require
+   [espalier.model.bundle :as bundle]
+   [espalier.model.command :as command]
+   [espalier.model.error :as error]
+   [espalier.model.failure :as failure]
+   [espalier.model.message :as message]
+   [espalier.model.state :as state]
+   [espalier.runtime.clock :as clock]
+   [espalier.runtime.dispatch :as dispatch]
+   [espalier.runtime.handle :as handle]
+   [espalier.runtime.link :as link]
+   [espalier.runtime.mirror :as mirror]
+   [espalier.runtime.session :as session])
+  (:import
+   (java.time Duration Instant)
+   (java.util ArrayList)))
+
+(set! *warn-on-reflection* true)
+
+;; `items` are the requests so far, `undo` what gives back what was taken for them, `later` the moments within this one
+;; that are sent after it. `more` is where items go: another list while a completion is gathered.
+(deftype ^:private Moment
+  [^Thread thread server options ^ArrayList items ^ArrayList undo ^ArrayList later outer])
+
+(def ^:private ^:dynamic *moment* nil)
+
+;; ---- the moment that is open
+
+(defn- elsewhere []
+  (error/error :moment-elsewhere
+               (str "This call is written in a moment, (sc/at …), but runs on another thread, where the moment cannot have it."
+                    " A future or go block opens a moment of its own: (sc/at s nil …).")
+               {:thread (.getName (Thread/currentThread))}))
+
+(defn- of-other-server [s ^Moment m]
+  (error/error :moment-of-other-server
+               (str "A moment of " (.-server m) " is open, and this call is for " s ". (sc/at that-server nil …) within it sends it along.")
+               {:server s}))
+
+(defn- open-moment
+  "The moment to which a call for `s` belongs, or nil."
+  ^Moment [s]
+  (when-some [^Moment inner *moment*]
+    (when-not (identical? (Thread/currentThread) (.-thread inner))
+      (throw (elsewhere)))
+    (loop [^Moment m inner]
+      (cond
+        (nil? m)                      (throw (of-other-server s inner))
+        (identical? s (.-server m)) m
+        :else                         (recur (.-outer m))))))
+
+(defn inside?
+  "Whether a call for `s` would be gathered in a moment."
+  [s]
+  (some? (open-moment s)))
+
+(defn refuse-inside!
+  "Throws `:espalier.error/question-in-moment` within a moment: `what` cannot be answered
+  there."
+  [what]
+  (when (some? *moment*)
+    (throw (error/error :question-in-moment
+                        (str what " cannot be answered within a moment, for nothing of it is sent yet. Ask before (sc/at …), or after it.")
+                        {:call what}))))
+
+(defn undo!
+  "Has `f` called if the moment that is open for `s` is not sent; without one, does
+  nothing."
+  [s f]
+  (when-some [m (open-moment s)]
+    (.add ^ArrayList (.-undo m) f)))
+
+;; ---- limits
+
+(defn limits
+  "What `espalier.model.command/request` wants to know of the server of `s`."
+  [s]
+  (:limits (handle/live s)))
+
+;; ---- sending
+
+(defn- confirmable
+  "The items with fences around each request that is carried out with the sound, and
+  with looks at the nodes where the server tells of no failure: `:items`, `:windows`,
+  and by step its `:request`."
+  [session items]
+  (let [looks?  (not (:tells-failures? session))
+        ;; scsynth passes over a node that is not there, but not here.
+        nods    (fn [[address :as request]]
+                  (when (and (not looks?) (contains? #{"/n_before" "/n_after" "/n_order"} address))
+                    (map (fn [id] {:request ["/n_set" id]}) (remove zero? (keys (:needs (failure/nodes-of request)))))))
+        look    (fn [ids] (into [] (comp (remove zero?) (map (fn [id] {:request ["/n_query" id]}))) ids))
+        fence   (fn [] (let [[k m] (session/fence! session false)] [k {:request m}]))
+        fenced  (fn fenced [acc {:keys [request completion] :as item}]
+                  (if (bundle/asynchronous? item)
+                    (let [inner (reduce fenced (assoc acc :items [], :open nil) completion)]
+                      (-> (merge acc (select-keys inner [:windows :steps]))
+                          (update :items conj (cond-> item completion (assoc :completion (:items inner))))
+                          (assoc :open nil)))
+                    (let [i     (count (:steps acc))
+                          {:keys [needs makes]} (when looks? (failure/nodes-of request))
+                          ;; The fence that opens this step: the last one's end, or a new one.
+                          [open open-items] (if (:open acc) [(:open acc) []] (let [[k f] (fence)] [k [f]]))
+                          [mid mid-items]   (if looks?
+                                              (let [[k f] (fence)]
+                                                [k (conj (look (concat (keys needs) makes)) f)])
+                                              [nil []])
+                          [end f]           (fence)]
+                      (-> acc
+                          (update :items into (concat open-items mid-items (nods request) [{:request request}] (when looks? (look makes)) [f]))
+                          (update :windows merge (cond-> {open [i (if looks? :before :after)], end nil} mid (assoc mid [i :after])))
+                          (update :steps conj request)
+                          (assoc :open end)))))]
+    (reduce fenced {:items [], :windows {}, :steps [], :open nil} items)))
+
+(defn- seen-nodes [seen step]
+  (into {} (comp (filter #(and (= step (:step %)) (= "/n_info" (first (:message %)))))
+                 (map (fn [{[_ id _ _ _ group] :message}] [(long id) (if (= 1 group) :group :synth)])))
+        seen))
+
+(defn- failures
+  "The errors of the steps that failed, in their order."
+  [{:keys [tells-failures? mirror]} steps seen]
+  (let [known? (:synthdefs (mirror/known mirror))]
+    (into []
+          (keep-indexed
+            (fn [i request]
+              (if tells-failures?
+                (some (fn [{[address :as fail] :message, step :step}]
+                        (when (and (= "/fail" address) (= [i :after] step))
+                          (failure/error-of request (failure/words fail) {:reply fail})))
+                      seen)
+                (failure/inferred request (seen-nodes seen [i :before]) (seen-nodes seen [i :after]) #(contains? known? %)))))
+          steps)))
+
+(defn- level-failures
+  "The errors of asynchronous requests whose `/sync` is answered and which were not."
+  [{:keys [requests]} seen]
+  (let [said (map :message seen)]
+    (into []
+          (keep (fn [request]
+                  (when-not (or (= "/sync" (first request))
+                                (some #(message/matches? (command/reply-to request) %) said))
+                    (if-let [fail (some #(when (and (= "/fail" (first %)) (failure/mine? request %)) %) said)]
+                      (failure/error-of request (failure/words fail) {:reply fail})
+                      (failure/error-of request "no word of it" {:inferred true})))))
+          requests)))
+
+(defn- throw-first [errors]
+  (when-let [e (first errors)]
+    (throw (if (next errors)
+             (error/error (keyword (name (error/code e)))
+                          (str (ex-message e) " (and " (dec (count errors)) " more, in :failures)")
+                          (assoc (ex-data e) :failures (vec errors)))
+             e))))
+
+(defn- send-watched!
+  "Sends packets and waits until all fences of the steps and levels are answered, or
+  those of a level that has failed, behind which nothing comes."
+  [session packets {:keys [windows steps levels]} timeout-ms]
+  (let [by-sync   (into {} (map (fn [{:keys [sync] :as level}] [(- -1 (long sync)) level])) levels)
+        missing   (atom (into (set (keys windows)) (keys by-sync)))
+        requests  (mapcat :requests levels)
+        seen      (session/watch! session packets
+                                  (merge windows (zipmap (keys by-sync) (repeat nil)))
+                                  (fn [fail] (some #(failure/mine? % fail) requests))
+                                  (fn [k seen]
+                                    (or (empty? (swap! missing disj k))
+                                        (some-> (by-sync k) (level-failures seen) seq)))
+                                  timeout-ms)
+        arrived?  (fn [{:keys [sync]}] (not (contains? @missing (- -1 (long sync)))))]
+    (throw-first (into (into [] (mapcat #(level-failures % seen)) (filter arrived? levels))
+                       (failures session steps seen)))))
+
+(defn- packet-of [requests at]
+  (if (and (nil? at) (= 1 (count requests)))
+    (first requests)
+    {:at at, :packets requests}))
+
+(defn- split-lead
+  "How far ahead of now the parts of a moment are sent that must happen together."
+  ^Duration []
+  (Duration/ofMillis 100))
+
+(defn- send-parts!
+  "Sends requests in several bundles of one time, so that all are carried out in one
+  block, and waits until each part has been."
+  [{:keys [limit-bytes] :as session} requests checks at timeout-ms wait?]
+  (let [parts  (bundle/parts requests (- (long limit-bytes) 64))
+        fences (repeatedly (count parts) #(session/fence! session false))
+        ready  (mapv (fn [part [_ fence]] (conj part fence)) parts fences)
+        at     (or at (.plus (clock/now) (split-lead)))
+        ready  (mapv #(packet-of % at) ready)]
+    (if wait?
+      (send-watched! session ready (update checks :windows merge (zipmap (map first fences) (repeat :same))) timeout-ms)
+      (run! #(link/send! (:link session) %) ready))))
+
+(def ^:private most-levels
+  "Completions nested deeper are sent one after the other instead."
+  50)
+
+(defn- send-now!
+  "Sends items at once. Waits for what is asynchronous, for what is to be confirmed,
+  and where there are several parts."
+  [{:keys [limit-bytes] :as session} items {:keys [confirm timeout-ms] :as options}]
+  (let [async?  (some bundle/asynchronous? items)
+        deep?   (< (long most-levels) (bounded-count (inc (long most-levels)) (bundle/levels items)))
+        checks  (if confirm (confirmable session items) {:items items})
+        {:keys [packets levels]} (bundle/chain (:items checks) (repeatedly #(second (second (session/fence! session true)))))
+        checks  (assoc checks :levels levels)
+        fits?   (and (not deep?) (<= (command/packets-bytes packets) (long limit-bytes)))]
+    (cond
+      (and fits? (or async? confirm)) (send-watched! session [(packet-of packets nil)] checks timeout-ms)
+      fits?                           (link/send! (:link session) (packet-of packets nil))
+      (not async?)                    (send-parts! session packets checks nil timeout-ms true)
+      :else
+      (let [stages (mapcat (fn [stage]
+                             (if (some bundle/asynchronous? stage)
+                               (map (fn [part] (mapv (fn [r] {:request r}) part))
+                                    (bundle/parts (map :request stage) (- (long limit-bytes) 32)))
+                               [stage]))
+                           (bundle/stages items))]
+        ;; Each that is too large is found before anything is sent.
+        (run! #(bundle/parts (map :request %) (- (long limit-bytes) 64)) stages)
+        (run! #(send-now! session % options) stages)))))
+
+(defn- milliseconds-until ^long [^Instant at]
+  (max 0 (.toMillis (Duration/between (clock/now) at))))
+
+(defn- send-at!
+  "Sends items for a time to come: ahead what makes things that are not there yet."
+  [{:keys [limit-bytes link] :as session} items ^Instant at {:keys [confirm timeout-ms] :as options}]
+  (let [[ahead later] (bundle/ahead items)]
+    (when (seq ahead)
+      (send-now! session (bundle/merged ahead) options))
+    (when (seq later)
+      (let [later   (bundle/merged later)
+            checks  (if confirm (confirmable session later) {:items later})
+            {:keys [packets]} (bundle/chain (:items checks) nil)
+            wait-ms (when confirm (+ (milliseconds-until at) (long timeout-ms)))]
+        (cond
+          (< (command/packets-bytes packets) (- (long limit-bytes) 16))
+          (if confirm
+            (send-watched! session [{:at at, :packets packets}] checks wait-ms)
+            (link/send! link {:at at, :packets packets}))
+
+          (some bundle/asynchronous? later)
+          (throw (error/error :packet-too-large
+                              (str "What is to happen at " at " does not fit into the " limit-bytes " bytes that the server takes at once,"
+                                   " and cannot be split for the asynchronous commands in it. Give them a moment of their own.")
+                              {:limit-bytes limit-bytes}))
+          :else (send-parts! session packets checks at wait-ms confirm))))))
+
+(defn- made-nodes
+  "The ids of the nodes that items make."
+  [items]
+  (into []
+        (mapcat (fn [{[address :as request] :request, completion :completion}]
+                  (case address
+                    ("/s_new" "/s_newargs") [(nth request 2)]
+                    ("/g_new" "/p_new")     (take-nth 3 (rest request))
+                    (when completion (made-nodes completion)))))
+        items))
+
+(defn- check-node-count
+  "Throws where more nodes are to be made than the server can hold."
+  [session made items confirm timeout-ms]
+  (let [made (count made)
+        {:keys [tells-failures? maximum-node-count]} session]
+    (when (pos? made)
+      ;; supernova minds no limit, and dies where its memory ends.
+      (let [there (if (and confirm (not tells-failures?))
+                    (let [{:keys [synth-count group-count]} (message/status (session/question! session ["/status"] timeout-ms))]
+                      (+ (long synth-count) (long group-count)))
+                    1)]
+        (when (< (long maximum-node-count) (+ (long there) (long made)))
+          (throw (failure/error-of (:request (first items)) "too many nodes"
+                                   {:nodes made, :nodes-there there, :maximum-node-count maximum-node-count})))))))
+
+;; supernova 3.13 has no more memory for what it tells of nodes than some 2,500 starts and ends in a burst need, and
+;; crashes beyond. Freed one by one the bursts are slower, and 4,000 in one block go well.
+
+(def ^:private many-nodes 200)
+(def ^:private most-news-at-once 4000)
+
+(def ^:private frees-groups #{"/n_free" "/g_freeAll" "/g_deepFree"})
+
+(defn- made-below
+  "By group, the nodes that items make in it, as far as that can be told."
+  [items known]
+  (reduce (fn [{:keys [parents] :as acc} [id action target]]
+            (let [parent (if (< (long action) 2) target (or (get parents target) (:parent (get (:nodes known) target))))]
+              (-> acc (assoc-in [:parents id] parent) (update-in [:children parent] (fnil conj []) id))))
+          {:parents {}, :children {}}
+          (mapcat (fn [{[address :as request] :request}]
+                    (case address
+                      "/s_new"            [(subvec request 2 5)]
+                      ("/g_new" "/p_new") (partition 3 (rest request))
+                      nil))
+                  items)))
+
+(defn- freed-one-by-one
+  "The items, with what is in a group freed node by node before the group is, where
+  there is much of it."
+  [{:keys [mirror]} items]
+  (let [known    (mirror/known mirror)
+        children (delay (:children (made-below items known)))]
+    (into []
+          (mapcat (fn [{[address & ids] :request :as item}]
+                    (if (contains? frees-groups address)
+                      (let [below (mapcat #(state/below known % @children) ids)
+                            below (if (= "/g_deepFree" address) (filter #(= :synth (:kind (get (:nodes known) %))) below) below)]
+                        (if (< (long many-nodes) (bounded-count 1000 below))
+                          (conj (mapv (fn [id] {:request ["/n_free" id]}) below) item)
+                          [item]))
+                      [item])))
+          items)))
+
+(defn- careful?
+  "Whether a request must not go as it is to this server."
+  [{:keys [tells-failures?]} request]
+  (and (not tells-failures?) (contains? frees-groups (first request))))
+
+(defn- send-items! [s items {:keys [at confirm timeout-ms]}]
+  (let [{:keys [timeout-ms] :as session} (update (handle/live s) :timeout-ms #(or timeout-ms %))
+        options {:confirm confirm, :timeout-ms timeout-ms}
+        made    (made-nodes items)
+        alone?  (nil? (next items))
+        items   (if (some #(careful? session (:request %)) items) (freed-one-by-one session items) items)
+        news    (if (:tells-failures? session) 0 (+ (count made) (count (filter #(= "/n_free" (first (:request %))) items))))
+        often?  (< (long most-news-at-once) (long news))]
+    (when (and often? (not alone?))
+      (throw (error/error :too-much-at-once
+                          (str "This would start and end " news " nodes in one block, and supernova does not survive more than " most-news-at-once
+                               ". Do it in several moments.")
+                          {:nodes news, :most most-news-at-once})))
+    (check-node-count session made items confirm timeout-ms)
+    (mirror/sent! (:mirror session) made (if at (milliseconds-until at) 0))
+    (cond
+      at     (send-at! session items at options)
+      often? (run! #(send-parts! session (mapv :request %) {} nil timeout-ms true) (partition-all 1000 items))
+      :else  (send-now! session (bundle/merged items) options))))
+
+;; ---- one request
+
+(defn- note-places!
+  "Notes where nodes will be by a request that makes or moves them, for on supernova
+  that must be known before it is told."
+  [{:keys [mirror tells-failures?]} [address & args]]
+  (when-not tells-failures?
+    (let [place! (fn [id action target]
+                   (when-let [group (if (< (long action) 2) target (mirror/parent mirror target))]
+                     (mirror/headed! mirror id group)))]
+      (case address
+        "/s_new"                (place! (second args) (nth args 2) (nth args 3))
+        ("/g_new" "/p_new")     (run! (fn [[id action target]] (place! id action target)) (partition 3 args))
+        ("/g_head" "/g_tail")   (run! (fn [[group id]] (place! id 0 group)) (partition 2 args))
+        nil))))
+
+(defn request!
+  "Sends a request, or leaves it to the moment that is open. What the server does
+  beside the sound is waited for, other things only with `:confirm`.
+
+  `options`  `:confirm`, `:timeout-ms`
+
+  Throws `:espalier.error/server-offline`, and the named errors of what the server
+  refuses."
+  [s request options]
+  (let [m       (open-moment s)
+        session (handle/live s)]
+    (note-places! session request)
+    (cond
+      m (do (.add ^ArrayList (.-items ^Moment m) {:request request}) nil)
+      (or (:confirm options) (:async? (command/of request)) (careful? session request)) (send-items! s [{:request request}] options)
+      :else (link/send! (:link session) request))))
+
+(defn send-raw!
+  "Sends a message or bundle as it is, or leaves a message to the moment that is open.
+
+  Throws `:espalier.error/invalid-message` for a bundle within a moment."
+  [s x]
+  (if-some [m (open-moment s)]
+    (if (and (sequential? x) (string? (first x)))
+      (do (.add ^ArrayList (.-items m) {:request (link/normal x), :raw true}) nil)
+      (throw (error/error :invalid-message (str "Within a moment only messages are sent, vectors such as [\"/sync\" 1], not " (pr-str x) ".")
+                          {:message x})))
+    (link/send! (:link (handle/live s)) x)))
+
+(defn question!
+  "Asks a request and returns the reply, a vector.
+
+  Throws `:espalier.error/question-in-moment`, and what `session/request!` throws."
+  [s request timeout-ms]
+  (refuse-inside! (first request))
+  (let [session (handle/live s)]
+    (session/question! session request (or timeout-ms (:timeout-ms session)))))
+
+;; ---- moments
+
+(defn- realised
+  "x, with lazy sequences in it realised: the calls in them belong to the moment."
+  [x]
+  (cond
+    (record? x)                     x
+    (or (seq? x) (vector? x) (set? x)) (do (run! realised x) x)
+    (map? x)                        (do (run! realised (vals x)) x)
+    :else                           x))
+
+(defn- roll-back!
+  "Undoes what was done since `mark`, the newest first."
+  [^ArrayList undo mark]
+  (while (< (long mark) (.size undo))
+    ((.remove undo (int (dec (.size undo)))))))
+
+(defn- gather!
+  "Calls `f` with `m` open; when it throws, takes back what it has added."
+  [^Moment m f]
+  (let [^ArrayList items (.-items m), ^ArrayList undo (.-undo m), ^ArrayList later (.-later m)
+        n-items (.size items), n-undo (.size undo), n-later (.size later)]
+    (try
+      (binding [*moment* m] (realised (f)))
+      (catch Throwable e
+        (.clear (.subList items n-items (.size items)))
+        (.clear (.subList later n-later (.size later)))
+        (roll-back! undo n-undo)
+        (throw e)))))
+
+(defn- moment-options [x]
+  (let [options (if (map? x) x {:when x})]
+    (doseq [k (keys options)]
+      (when-not (contains? #{:when :confirm :timeout-ms} k)
+        (throw (error/error :unknown-option
+                            (str "A moment takes no option " (pr-str k) "." (error/hint k [:when :confirm :timeout-ms])
+                                 " It takes :when, :confirm, :timeout-ms.")
+                            {:option k}))))
+    (assoc (dissoc options :when) :at (clock/instant (:when options)))))
+
+(defn inner-options
+  "The options for a moment that stands for one call: within a moment it is part of
+  that, whatever the call asks for itself."
+  [s options]
+  (when-not (inside? s) options))
+
+(defn- send-moment! [^Moment m]
+  (when (pos? (.size ^ArrayList (.-items m)))
+    (send-items! (.-server m) (vec (.-items m)) (.-options m))))
+
+(defn call-at
+  "See `espalier.core/call-at`."
+  [s when-or-options f]
+  (handle/live s)
+  (let [{:keys [at] :as options} (moment-options when-or-options)
+        outer (when-some [^Moment inner *moment*]
+                (when (identical? (Thread/currentThread) (.-thread inner)) inner))
+        same  (when outer
+                (loop [^Moment m outer]
+                  (when m (if (identical? s (.-server m)) m (recur (.-outer m))))))]
+    (if (and same (nil? at) (nil? (:confirm options)))
+      (gather! same f)
+      (let [later (if outer (.-later ^Moment outer) (ArrayList.))
+            undo  (if outer (.-undo ^Moment outer) (ArrayList.))
+            m     (Moment. (Thread/currentThread) s options (ArrayList.) undo later outer)
+            result (gather! m f)]
+        (if outer
+          (.add ^ArrayList later m)
+          (try
+            (run! send-moment! (cons m later))
+            (catch clojure.lang.ExceptionInfo e
+              ;; What was refused before anything was sent gives back what was taken.
+              (when (contains? #{:espalier.error/packet-too-large :espalier.error/invalid-message :espalier.error/too-many-nodes
+                                 :espalier.error/too-much-at-once} (error/code e))
+                (roll-back! undo 0))
+              (throw e))))
+        result))))
+
+(defn call-with-completion
+  "See `espalier.core/call-with-completion`."
+  [s make then]
+  (if-some [^Moment m (open-moment s)]
+    (let [^ArrayList items (.-items m)
+          made (make)
+          {:keys [request completion] :as item} (when (pos? (.size items)) (.remove items (int (dec (.size items)))))]
+      (when (or completion (not (:completion? (command/of request))))
+        (when item (.add items item))
+        (throw (error/error :no-completion
+                            (str "What is written first here must end in an asynchronous command that takes a completion,"
+                                 " (sc/add-buffer! s …) or (sc/add-synthdefs! s …) for example, not " (pr-str request) ".")
+                            {:request request})))
+      (let [inner  (Moment. (.-thread m) s {} (ArrayList.) (.-undo m) (.-later m) (.-outer m))
+            result (gather! inner #(then made))]
+        (.add items {:request request, :completion (vec (.-items inner))})
+        result))
+    (call-at s nil #(call-with-completion s make then))))

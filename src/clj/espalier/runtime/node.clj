@@ -1,0 +1,429 @@
+(ns espalier.runtime.node
+  "Groups and synths. Each function that `espalier.core` has under the same name is
+  documented there."
+  (:require
+   [espalier.model.command :as command]
+   [espalier.model.entity :refer [entity?]]
+   [espalier.model.error :as error]
+   [espalier.model.failure :as failure]
+   [espalier.model.message :as message]
+   [espalier.model.options :as options]
+   [espalier.runtime.dispatch :as dispatch]
+   [espalier.runtime.entities :as entities :refer [live-entity]]
+   [espalier.runtime.handle :as handle]
+   [espalier.runtime.mirror :as mirror]
+   [espalier.runtime.moment :as moment]
+   [espalier.runtime.session :as session]))
+
+(set! *warn-on-reflection* true)
+
+(def ^:private nodes #{:group :synth})
+
+;; ---- names of controls
+
+(defn- unknown-control [control synthdef known]
+  (error/error :unknown-control
+               (str "SynthDef " synthdef " has no control " (pr-str control) "." (error/hint control (keys known))
+                    " It has " (if (seq known) (apply str (interpose ", " (keys known))) "none") ".")
+               {:control control, :synthdef synthdef}))
+
+(defn- control-count ^long [known]
+  (reduce (fn [n {:keys [index size]}] (max (long n) (+ (long index) (long size)))) 0 (vals known)))
+
+(defn- check-controls
+  "Throws where one of these is no control of the SynthDef, as far as it is known."
+  [session synthdef controls]
+  (when-let [known (get (:synthdefs (mirror/known (:mirror session))) synthdef)]
+    (reduce (fn [_ control]
+              (when-not (if (integer? control)
+                          (< -1 (long control) (control-count known))
+                          (contains? known (if (ident? control) (name control) control)))
+                (throw (unknown-control control synthdef known))))
+            nil
+            controls)))
+
+(defn- check-map [what x]
+  (when-not (map? x)
+    (throw (error/error :invalid-argument (str what " are a map from controls to values, {:freq 440} for example, not " (pr-str x) ".")
+                        {:argument :controls, :value x}))))
+
+;; ---- sending
+
+(defn- send!
+  "Sends a command about an entity; returns the entity."
+  [{:keys [server] :as e} session command args options]
+  (moment/request! server (command/request command args (:limits session)) options)
+  e)
+
+(def ^:private call-options #{:confirm :timeout-ms})
+
+(defn- send-all!
+  "Sends requests as one."
+  [s requests opts]
+  (if (next requests)
+    (moment/call-at s (moment/inner-options s opts) (fn [] (run! #(moment/request! s % {}) requests)))
+    (run! #(moment/request! s % opts) requests)))
+
+;; ---- making
+
+(defn- group-id [s session x]
+  (cond
+    (nil? x) (session/default-group-id (:client-id session))
+    :else    x))
+
+(defn- refuse-duplicate!
+  "Throws where a group's own id is there already: scsynth would say nothing."
+  [session request {:keys [id confirm]}]
+  (when (and id confirm (contains? #{"/g_new" "/p_new"} (first request))
+             (seq (session/look-at! session [id] (:timeout-ms session))))
+    (throw (failure/error-of request "duplicate node ID" {:node id}))))
+
+(defn- send-making!
+  "Sends the requests that make a node: one, or, on supernova, two to replace another,
+  for it does not survive the command for that."
+  [s {:keys [engine limits] :as session} command args options]
+  (let [replaces? (fn [action] (contains? #{:replace 4} action))
+        after     (fn [action] (if (replaces? action) :after action))
+        [action target] (if (= :s-new command) [(:action args) (:target args)] (rest (first (:groups args))))]
+    (if (and (= :supernova engine) (replaces? action))
+      (let [requests [(command/request command
+                                       (if (= :s-new command)
+                                         (update args :action after)
+                                         (update-in args [:groups 0 1] after))
+                                       limits)
+                      (command/request :n-free {:ids [target]} limits)]]
+        (send-all! s requests (select-keys options [:confirm :timeout-ms])))
+      (let [request (command/request command args limits)]
+        (when-not (moment/inside? s) (refuse-duplicate! session request options))
+        (moment/request! s request (select-keys options [:confirm :timeout-ms]))))))
+
+(defn- made!
+  "Sends what makes a node; where it fails, the id is given back."
+  [s session command args options {:keys [entity give-back!]}]
+  (try
+    (send-making! s session command args options)
+    entity
+    (catch Throwable e
+      ;; Without an answer the node may be there all the same.
+      (when-not (= :espalier.error/no-answer (error/code e))
+        (give-back!))
+      (throw e))))
+
+(def ^:private making-options #{:target :action :id :permanent :confirm :timeout-ms})
+
+(defn add-group!
+  "See `espalier.core/add-group!`."
+  [s opts]
+  (options/check-call opts (conj making-options :parallel))
+  (let [{:keys [target action parallel]} opts
+        session (handle/live s)
+        node    (entities/add-node s :group opts (when parallel {:parallel? true}))]
+    (made! s session (if parallel :p-new :g-new)
+           {:groups [[(:id (:entity node)) (or action :head) (group-id s session target)]]}
+           opts node)))
+
+(defn- synthdef-name [x]
+  (let [x (if (map? x) (:name x) x)]
+    (if (ident? x) (name x) x)))
+
+(defn add-synth!
+  "See `espalier.core/add-synth!`."
+  [s synthdef controls opts]
+  (options/check-call opts making-options)
+  (let [session  (handle/live s)
+        synthdef (synthdef-name synthdef)]
+    (check-map "The controls of a synth" controls)
+    (when-not (string? synthdef)
+      (throw (error/error :invalid-argument (str "A synth is made from a SynthDef or the name of one, not " (pr-str synthdef) ".")
+                          {:argument :synthdef, :value synthdef})))
+    (check-controls session synthdef (keys controls))
+    (let [node (entities/add-node s :synth opts {:def synthdef})]
+      (made! s session :s-new
+             {:synthdef synthdef, :id (:id (:entity node)), :action (or (:action opts) :head)
+              :target (group-id s session (:target opts)), :controls controls}
+             opts node))))
+
+;; ---- controls
+
+(defn set-controls!
+  "See `espalier.core/set-controls!`."
+  [node controls opts]
+  (options/check-call opts call-options)
+  (let [session (live-entity node nodes)]
+    (check-map "Controls" controls)
+    (when-let [d (:def node)] (check-controls session d (keys controls)))
+    (if (zero? (count controls))
+      node
+      (send! node session :n-set {:id node, :controls controls} opts))))
+
+(defn set-control-range!
+  "See `espalier.core/set-control-range!`."
+  [node control values opts]
+  (options/check-call opts call-options)
+  (let [session (live-entity node nodes)]
+    (when-let [d (:def node)] (check-controls session d [control]))
+    (send! node session :n-setn {:id node, :ranges [[control values]]} opts)))
+
+(defn- mapping [bus]
+  (if (nil? bus)
+    [:n-map -1 nil]
+    (case [(:kind bus) (:rate bus)]
+      [:bus :control]       [:n-map bus nil]
+      [:bus :audio]         [:n-mapa bus nil]
+      [:bus-group :control] [:n-mapn bus (:count bus)]
+      [:bus-group :audio]   [:n-mapan bus (:count bus)]
+      (throw (error/error :invalid-argument (str "A control is mapped to a bus or a bus group, or to nil for none, not to " (pr-str bus) ".")
+                          {:argument :buses, :value bus})))))
+
+(defn- facts
+  "What is known of a control of a synth."
+  [session node control]
+  (get-in (:synthdefs (mirror/known (:mirror session))) [(:def node) (if (ident? control) (name control) control)]))
+
+(defn- slots
+  "What a control that may be an array is let go of by: the places of all its values."
+  [session node control]
+  (let [{:keys [index size]} (facts session node control)]
+    (if (and size (< 1 (long size)))
+      (range index (+ (long index) (long size)))
+      [control])))
+
+(defn map-controls!
+  "See `espalier.core/map-controls!`."
+  [node controls opts]
+  (options/check-call opts call-options)
+  (let [session (live-entity node nodes)]
+    (check-map "Mapped controls" controls)
+    (when-let [d (:def node)] (check-controls session d (keys controls)))
+    (let [requests (mapv (fn [[command rows]]
+                           (command/request command {:id node, :buses (mapv (fn [[control [_ bus n]]] (if n [control bus n] [control bus])) rows)}
+                                            (:limits session)))
+                         (group-by (fn [[_ [command]]] command)
+                                   (mapcat (fn [[control bus]]
+                                             (for [control (if (nil? bus) (slots session node control) [control])]
+                                               [control (mapping bus)]))
+                                           controls)))]
+      (send-all! (:server node) requests opts)
+      node)))
+
+(defn get-controls
+  "See `espalier.core/get-controls`."
+  [synth controls opts]
+  (let [{:keys [timeout-ms]} (options/check-call opts #{:timeout-ms})
+        session  (live-entity synth #{:synth})
+        known    (get (:synthdefs (mirror/known (:mirror session))) (:def synth))
+        controls (cond
+                   (some? controls) (vec controls)
+                   known            (vec (keys known))
+                   :else (throw (error/error :unknown-synthdef
+                                             (str "Which controls " synth " has is not known here, for its SynthDef was not sent from here."
+                                                  " Name them: (sc/get-controls synth [:freq]).")
+                                             {:entity synth})))]
+    (check-controls session (:def synth) controls)
+    (if (empty? controls)
+      {}
+      (let [ask    (fn [command args] (moment/question! (:server synth) (command/request command args (:limits session)) timeout-ms))
+            size   (fn [control] (:size (facts session synth control) 1))
+            single (filterv #(= 1 (size %)) controls)
+            found  (into {}
+                         (map (fn [control]
+                                [control (mapv message/number (drop 4 (ask :s-getn {:id synth, :control control, :count (size control)})))]))
+                         (remove #(= 1 (size %)) controls))
+            found  (if (seq single)
+                     (into found (zipmap single (map message/number (take-nth 2 (drop 3 (ask :s-get {:id synth, :controls single}))))))
+                     found)]
+        ;; In the order of asking.
+        (into (array-map) (map (fn [control] [control (get found control)])) controls)))))
+
+(defn get-control-range
+  "See `espalier.core/get-control-range`."
+  [synth control n opts]
+  (let [{:keys [timeout-ms]} (options/check-call opts #{:timeout-ms})
+        session (live-entity synth #{:synth})]
+    (check-controls session (:def synth) [control])
+    (mapv message/number
+          (drop 4 (moment/question! (:server synth) (command/request :s-getn {:id synth, :control control, :count n} (:limits session)) timeout-ms)))))
+
+;; ---- life
+
+(defn- here?
+  "Whether a node that this handle made is still there, as far as is known. One of a
+  server that is gone is an error all the same."
+  [node]
+  (try (live-entity node nodes)
+       (catch clojure.lang.ExceptionInfo e
+         (when-not (= :espalier.error/freed-entity (error/code e))
+           (throw e)))))
+
+(defn free!
+  "Frees a node; harmless where it has ended."
+  [node opts]
+  (options/check-call opts call-options)
+  (when-let [session (here? node)]
+    (send! node session :n-free {:ids [node]} opts)
+    (when-not (moment/inside? (:server node))
+      (mirror/ending! (:mirror session) (:id node))))
+  node)
+
+(defn release!
+  "See `espalier.core/release!`."
+  [node opts]
+  (options/check-call opts call-options)
+  (when-let [session (here? node)]
+    (let [known (get (:synthdefs (mirror/known (:mirror session))) (:def node))]
+      (if (and known (not (contains? known "gate")))
+        (send! node session :n-free {:ids [node]} opts)
+        (send! node session :n-set {:id node, :controls {"gate" 0}} opts))))
+  node)
+
+(defn set-running!
+  "Pauses a node, or lets it run."
+  [node running? opts]
+  (options/check-call opts call-options)
+  (send! node (live-entity node nodes) :n-run {:runs [[node running?]]} opts))
+
+(defn- info
+  "What an `/n_info` says, as a map."
+  [[_ id parent previous next group head tail]]
+  (let [node (fn [x] (when (and x (<= 0 (long x))) (long x)))]
+    (cond-> {:id (long id), :kind (if (= 1 group) :group :synth), :parent (node parent), :previous (node previous), :next (node next)}
+      (= 1 group) (assoc :head (node head), :tail (node tail), :parallel? (= -2 head)))))
+
+(defn- group-of
+  "The id of the group that a node is in: asked of the server, and within a moment, where
+  that cannot be, what is known of it.
+
+  Throws `:espalier.error/no-such-node`."
+  [s {:keys [mirror] :as session} node]
+  (let [id (if (entity? node) (entities/resolve-in s session node) node)]
+    (or (when (moment/inside? s) (mirror/parent mirror id))
+        (:parent (info (moment/question! s (command/request :n-query {:id id} (:limits session)) nil))))))
+
+(defn- beside-requests
+  "What puts a node before or after another. On supernova, whose tree a move across
+  groups leaves wrong, it goes into the other's group first."
+  [s {:keys [engine limits] :as session} command node target]
+  (if (= :supernova engine)
+    (let [move (command/request command {:moves [[node target]]} (dissoc limits :parent-of))]
+      [(command/request :g-tail {:moves [[(group-of s session target) node]]} limits) move])
+    [(command/request command {:moves [[node target]]} limits)]))
+
+(defn- move-requests
+  "What moves a node, an entity or id."
+  [s {:keys [limits] :as session} node action target]
+  (case action
+    :before (beside-requests s session :n-before node target)
+    :after  (beside-requests s session :n-after node target)
+    :head   [(command/request :g-head {:moves [[target node]]} limits)]
+    :tail   [(command/request :g-tail {:moves [[target node]]} limits)]
+    (throw (error/error :invalid-argument
+                        (str "A node is moved :before or :after another, or to the :head or :tail of a group, not " (pr-str action) "."
+                             (error/hint action [:before :after :head :tail]))
+                        {:argument :action, :value action}))))
+
+(defn move!
+  "See `espalier.core/move!`."
+  [node action target opts]
+  (options/check-call opts call-options)
+  (let [session (live-entity node nodes)]
+    (send-all! (:server node) (move-requests (:server node) session node action target) opts)
+    node))
+
+(defn order!
+  "See `espalier.core/order!`."
+  [action target nodes-in-order opts]
+  (options/check-call opts call-options)
+  (let [{:keys [engine limits] :as session} (live-entity target nodes)
+        s       (:server target)
+        ids     (vec nodes-in-order)
+        request (command/request :n-order {:action action, :target target, :ids ids} (dissoc limits :parent-of))]
+    (send-all! s
+               (if (= :supernova engine)
+                 ;; It puts them the other way round, or wrongly across groups, so they are moved one by one.
+                 (into [] (mapcat #(move-requests s session % action target))
+                       (if (contains? #{:head :after} action) (rseq ids) ids))
+                 [request])
+               opts)
+    target))
+
+(defn trace!
+  "See `espalier.core/print-ugens!`."
+  [node opts]
+  (options/check-call opts call-options)
+  (send! node (live-entity node nodes) :n-trace {:ids [node]} opts))
+
+(defn free-children!
+  "See `espalier.core/free-children!`."
+  [group opts]
+  (let [{:keys [synths-only] :as opts} (options/check-call opts (conj call-options :synths-only))
+        session (live-entity group #{:group})]
+    (send! group session (if synths-only :g-deep-free :g-free-all) {:ids [group]} (select-keys opts [:confirm :timeout-ms]))))
+
+;; ---- questions
+
+(defn- node-id [s session node]
+  (if (entity? node) (entities/resolve-in s session node) node))
+
+(defn query-node
+  "See `espalier.core/query-node`."
+  [s node opts]
+  (let [{:keys [timeout-ms]} (options/check-call opts #{:timeout-ms})
+        session (handle/live s)]
+    (info (moment/question! s (command/request :n-query {:id (node-id s session node)} (:limits session)) timeout-ms))))
+
+(defn parent
+  "See `espalier.core/parent`."
+  [{:keys [server] :as node} opts]
+  (let [session (live-entity node nodes)]
+    (when-let [id (and (not= 0 (:id node)) (:parent (query-node server node opts)))]
+      (entities/known-node server session :group id))))
+
+(defn children
+  "See `espalier.core/children`."
+  [{:keys [server] :as group} opts]
+  (let [{:keys [timeout-ms]} (options/check-call opts #{:timeout-ms})
+        session (live-entity group #{:group})]
+    (moment/refuse-inside! "children")
+    (mapv (fn [{:keys [id kind def]}] (cond-> (entities/known-node server session kind id) def (assoc :def def)))
+          (:children (session/read-tree session (:id group) (or timeout-ms (:timeout-ms session)))))))
+
+(defn active?
+  "See `espalier.core/active?`."
+  [node]
+  (let [session (live-entity node nodes)]
+    (= :playing (:status (get (:nodes (mirror/known (:mirror session))) (:id node))))))
+
+;; ---- waiting
+
+(defn- await-news
+  "Waits for a message about a node, or for what a look at it shows."
+  [{:keys [server id] :as node} address seen? timeout-ms]
+  (moment/refuse-inside! address)
+  (let [{:keys [dispatcher] :as session} (entities/check-login node nodes)
+        timeout-ms (long (or timeout-ms (:timeout-ms session)))
+        end        (+ (session/milliseconds) timeout-ms)]
+    ;; A message may be lost in a burst, so every half second the node is looked at.
+    (loop []
+      (let [waiter (dispatch/expect! dispatcher [address id] [address id])
+            left   (max 1 (- end (session/milliseconds)))]
+        (if (or (seen? (session/look-at! session [id] left))
+                (try (dispatch/await! dispatcher waiter (min 500 left)) true
+                     (catch clojure.lang.ExceptionInfo e
+                       (when (or (not= :espalier.error/no-answer (error/code e)) (<= left 500))
+                         (throw e)))))
+          (do (dispatch/forget! dispatcher waiter) node)
+          (recur))))))
+
+(defn await-started
+  "See `espalier.core/await-started`."
+  [node opts]
+  (await-news node "/n_go" #(contains? % (:id node)) (:timeout-ms (options/check-call opts #{:timeout-ms}))))
+
+(defn await-ended
+  "See `espalier.core/await-ended`."
+  [node opts]
+  (await-news node "/n_end"
+              (fn [there]
+                (not (or (contains? there (:id node))
+                         (= :expected (:status (get (:nodes (mirror/known (:mirror (handle/live (:server node))))) (:id node)))))))
+              (:timeout-ms (options/check-call opts #{:timeout-ms}))))

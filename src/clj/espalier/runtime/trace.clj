@@ -1,0 +1,90 @@
+(ns espalier.runtime.trace
+  "The last packets in both directions, as they were on the wire: kept as they are,
+  made data when somebody looks."
+  (:require
+   [espalier.runtime.link :as link])
+  (:import
+   (espalier.kernel BadPacketException OscBundle OscCodec OscMessage OscPacket TimeTag)
+   (java.lang.ref SoftReference)
+   (java.time Instant)
+   (java.util Date)
+   (java.util.concurrent.atomic AtomicLong AtomicReferenceArray)))
+
+(set! *warn-on-reflection* true)
+
+(def ^:private size
+  "How many packets are kept, a power of two."
+  4096)
+
+(deftype ^:private Entry [^long n ^long nanos direction packet])
+
+(deftype Trace [^AtomicReferenceArray entries ^AtomicLong taken ^Instant started ^long started-nanos])
+
+(defn trace
+  "An empty trace."
+  []
+  (Trace. (AtomicReferenceArray. (int size)) (AtomicLong.) (Instant/now) (System/nanoTime)))
+
+(defn- kept
+  "A packet as it is kept: a large one only while there is memory."
+  [packet]
+  (if (if (instance? OscMessage packet)
+        (< 1000 (.size (.arguments ^OscMessage packet)))
+        (< 200 (.size (.packets ^OscBundle packet))))
+    (SoftReference. packet)
+    packet))
+
+(defn add!
+  "Notes a kernel packet; `direction` is :sent or :received."
+  [^Trace t direction packet]
+  (let [n (.getAndIncrement ^AtomicLong (.-taken t))]
+    (.set ^AtomicReferenceArray (.-entries t) (int (bit-and n (dec (long size)))) (Entry. n (System/nanoTime) direction (kept packet)))))
+
+(declare data)
+
+(defn- completion
+  "What a blob holds where it is a packet, a completion, in readable form; else the
+  blob."
+  [^bytes blob]
+  (if (and (< 7 (alength blob)) (contains? #{(int \/) (int \#)} (int (aget blob 0))))
+    (try (let [p (.decode (OscCodec. 65536) (aclone blob) 0 (alength blob))]
+           {:completion (if (instance? OscMessage p) [(data p)] (:packets (data p)))})
+         (catch BadPacketException _ blob))
+    blob))
+
+(defn- data
+  "A kernel packet as `espalier.runtime.link/packet` takes it."
+  [^OscPacket p]
+  (if (instance? OscMessage p)
+    (mapv #(if (bytes? %) (completion %) %) (link/message p))
+    (let [^OscBundle bundle p]
+      {:at      (when-not (= TimeTag/IMMEDIATE (.timeTag bundle)) (TimeTag/toInstant (.timeTag bundle)))
+       :packets (mapv data (.packets bundle))})))
+
+(defn- packet-of [^Entry e]
+  (let [p (.-packet e)]
+    (if (instance? SoftReference p) (.get ^SoftReference p) p)))
+
+(defn- addresses [p]
+  (cond
+    (instance? OscMessage p) [(.address ^OscMessage p)]
+    (instance? OscBundle p)  (mapcat addresses (.packets ^OscBundle p))))
+
+(defn entries
+  "What is kept, the oldest first: maps of `:n`, the number of the packet, `:at`
+  (a Date), `:direction`, `:packet`, which is nil of a large one that memory was
+  needed for. The options are those of `espalier.core/trace`, with `:address` a set."
+  [^Trace t {:keys [direction address after limit]}]
+  (let [wanted? (fn [^Entry e]
+                  (and e
+                       (or (nil? direction) (= direction (.-direction e)))
+                       (or (nil? after) (< (long after) (.-n e)))
+                       (or (nil? address) (some address (addresses (packet-of e))))))
+        found   (sort-by (fn [^Entry e] (.-n e))
+                         (filter wanted? (map #(.get ^AtomicReferenceArray (.-entries t) (int %)) (range size))))]
+    (mapv (fn [^Entry e]
+            {:n         (.-n e)
+             :at        (Date/from (.plusNanos ^Instant (.-started t) (- (.-nanos e) (.-started_nanos t))))
+             :direction (.-direction e)
+             :packet    (some-> (packet-of e) data)})
+          (if limit (take-last limit found) found))))
