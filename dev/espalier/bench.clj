@@ -5,10 +5,11 @@
       boot        until the handle is :online, against the bare process and three messages
       round-trip  one (sc/sync! s), against a bare DatagramChannel
       send        200,000 (sc/send! s [\"/n_set\" …]), against a bare DatagramChannel
+      play        settings of controls, a moment of 500 synths, a million samples
       load        (require 'espalier.core), against bare Clojure
 
   Ours and bare are measured in turns in one run; what is shown are medians. It
-  takes less than four minutes. Nothing is judged by the exit code.
+  takes less than five minutes. Nothing is judged by the exit code.
 
   A peer that is installed gets a column too: its value, and the ratio of that to
   bare. There is one so far, Supriya, where `python3 -c \"import supriya\"` works, or
@@ -38,6 +39,7 @@
   (array-map "boot"       'espalier.bench.boot/run
              "round-trip" 'espalier.bench.round-trip/run
              "send"       'espalier.bench.send/run
+             "play"       'espalier.bench.play/run
              "load"       'espalier.bench.load/run))
 
 (defn- ratio [{:keys [ours bare]}]

@@ -294,3 +294,81 @@
                            g))]
                  (is (= 1510 (count (sc/children g))))
                  (is (= [] (failed)))))))
+
+(deftest ids-come-again-only-when-nothing-came-of-them
+  (each-kind udp-kinds {:maximum-node-count 64, :memory-size 65536}
+             (fn [s]
+               (sc/add-synthdefs! s (synthdef "pad"))
+               (let [fresh! #(let [y (sc/add-synth! s :pad {} {:confirm true})] (sc/free! y {:confirm true}) (:id y))]
+                 (testing "all moments are looked at before the first is sent"
+                   (let [n (last-n s)]
+                     (is (= :packet-too-large (error-of #(sc/at s nil
+                                                           (sc/add-synth! s :pad)
+                                                           (sc/at s (Duration/ofMillis 100) (sc/send! s ["/foo" (byte-array 70000)]))))))
+                     (is (= :packet-too-large (error-of #(sc/at s (Duration/ofMillis 200)
+                                                           (sc/add-buffer! s {:frame-count 64})
+                                                           (sc/send! s ["/foo" (byte-array 70000)])))))
+                     (is (= [] (sent s n)))
+                     (is (= 0 (:id (sc/free! (sc/add-buffer! s {:frame-count 4})))))))
+                 (testing "what the server refuses half-way is not taken back, for the rest plays"
+                   (let [y (sc/add-synth! s :pad {} {:confirm true})]
+                     (is (= :no-such-synthdef (error-of #(sc/at s {:confirm true} (sc/add-group! s) (sc/add-synth! s :nope)))))
+                     (let [before (node-ids s)]
+                       (is (not (contains? before (fresh!)))))
+                     (sc/free! y)))
+                 (testing "a call that fails in a moment gives back once"
+                   (let [taken (promise)]
+                     (is (= "no" (ex-message (thrown #(sc/at s nil
+                                                        (is (= :invalid-argument (error-of (fn [] (sc/add-synth! s :pad {:amp ##NaN})))))
+                                                        (deliver taken (sc/at s nil @(future (sc/at s {:confirm true} (sc/add-synth! s :pad)))))
+                                                        (throw (ex-info "no" {})))))))
+                     (is (not= (:id @taken) (:id (sc/add-synth! s :pad {} {:confirm true}))))))
+                 (testing "one that was given by hand is not given in turn"
+                   (let [a (sc/add-group! s), by-hand (sc/add-group! s {:id (+ 2 (:id a))})]
+                     (is (apply distinct? (map :id [a by-hand (sc/add-group! s {:confirm true}) (sc/add-group! s {:confirm true})])))
+                     (is (= :duplicate-node (error-of #(sc/add-group! s {:id (:id by-hand)}))))
+                     (is (= :group (:kind (sc/query-node s by-hand))))))
+                 (testing "buffers of files that are not there, a thousand times"
+                   (dotimes [_ 1030]
+                     (when-not (= :file-failed (error-of #(sc/at s nil (sc/add-buffer! s {:path "/nowhere.wav"}))))
+                       (is false)))
+                   (is (= 0 (:id (sc/add-buffer! s {:frame-count 4})))))
+                 (testing "a bus is freed when the moment is sent"
+                   (let [bus (sc/add-bus! s)]
+                     (is (= "no" (ex-message (thrown #(sc/at s nil (sc/free! bus) (throw (ex-info "no" {})))))))
+                     (is (= bus (sc/set-bus! bus 1)))
+                     (sc/at s (Duration/ofMillis 300) (sc/free! bus) (sc/add-group! s))
+                     (is (not= (:id bus) (:id (sc/add-bus! s))))))
+                 (testing "of two threads that free a bus one does"
+                   (dotimes [_ 200]
+                     (let [bus (sc/add-bus! s)]
+                       (is (= [:freed-entity :none] (sort (map deref (doall (repeatedly 2 #(future (error-of (fn [] (sc/free! bus)))))))))))))))))
+
+(deftest a-thousand-steps-are-each-confirmed
+  (each-kind udp-kinds {}
+             (fn [s]
+               (sc/add-synthdefs! s (synthdef "pad"))
+               (let [y (sc/add-synth! s :pad {} {:confirm true})
+                     n      (if (re-find #"scsynth" (str s)) 3000 700)
+                     moment (fn [where]
+                              (error-of #(sc/at s {:confirm true}
+                                           (dotimes [i n]
+                                             (if (= i where)
+                                               (sc/add-synth! s :nope)
+                                               (sc/send! s ["/n_set" (:id y) "amp" 0.1]))))))]
+                 (is (= [:no-such-synthdef :no-such-synthdef :none] (map moment [0 (dec n) nil])))
+                 (when (= 700 n)
+                   (is (= :too-much-at-once (error-of #(sc/at s {:confirm true} (dotimes [_ 3000] (sc/set-controls! y {:amp 1} {}) (sc/add-group! s)))))))))))
+
+(deftest a-synth-to-come-can-be-freed-when-it-has-come
+  (each-kind udp-kinds {}
+             (fn [s]
+               (sc/add-synthdefs! s (synthdef "pad"))
+               (let [y (sc/at s (Duration/ofMillis 150) (sc/add-synth! s :pad))]
+                 (is (= :node-not-started (error-of #(sc/set-controls! y {:amp 0.2}))))
+                 (is (= :node-not-started (error-of #(sc/free! y))))
+                 (sc/await-started y)
+                 (is (= {:amp 0.2} (sc/get-controls (sc/set-controls! y {:amp 0.2}) [:amp])))
+                 (sc/free! y)
+                 (is (= y (sc/await-ended y)))
+                 (is (false? (sc/active? y)))))))

@@ -697,7 +697,7 @@
         (refused s (for [call [#(sc/set-controls! p {:amp 1}) #(sc/set-control-range! p :freqs [1]) #(sc/map-controls! p {:amp nil})
                                #(sc/get-controls p) #(sc/get-control-range p :freqs 4) #(sc/pause! p) #(sc/resume! p) #(sc/move! p :head 1)
                                #(sc/order! :head g [1]) #(sc/print-ugens! p) #(sc/free-children! g) #(sc/parent p) #(sc/children g)
-                               #(sc/query-node s p) #(sc/query-tree s {:group g}) #(sc/add-synth! s :pad {} {:target g}) #(sc/active? p)
+                               #(sc/query-node s p) #(sc/query-tree s {:group g}) #(sc/add-synth! s :pad {} {:target g})
                                #(sc/at s nil (sc/set-controls! p {:amp 1}))]]
                      [:freed-entity call]))
         (is (= 0 (:synth-count (sc/status s))))))))

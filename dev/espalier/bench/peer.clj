@@ -35,12 +35,14 @@
       boot        port times scsynth         {:ms …}
       round-trip  port times trips           {:p50 …, :p99 …} in us
       send        port times messages burst  {:rate …, :sent …} per second, in all
+      play        port times settings burst synths  {:rate …, :moment …} per second, in ms
       load        times                      {:beyond …, :bare …} in ms"
   [{:peer      "supriya"
     :installed (python "-c" "import platform, supriya; print(supriya.__version__, 'on Python', platform.python_version())")
     :commands  {"boot"       (supriya "boot")
                 "round-trip" (supriya "round-trip")
                 "send"       (supriya "send")
+                "play"       (supriya "play")
                 "load"       (supriya "load")}}])
 
 (def ^:private limit-s "How long one command may take." 120)

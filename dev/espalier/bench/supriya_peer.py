@@ -3,11 +3,12 @@
     python supriya_peer.py boot       PORT TIMES SCSYNTH
     python supriya_peer.py round-trip PORT TIMES TRIPS
     python supriya_peer.py send       PORT TIMES MESSAGES BURST
+    python supriya_peer.py play       PORT TIMES SETTINGS BURST SYNTHS
     python supriya_peer.py load       TIMES
 
 Each prints one EDN map. `boot` starts the program SCSYNTH at PORT, on the JACK that
 the environment names, and without its folder of synthdefs: where that is missing,
-scsynth prints a line for which Supriya gives up. `round-trip` and `send` connect to
+scsynth prints a line for which Supriya gives up. `round-trip`, `send` and `play` connect to
 what listens at PORT; `load` starts fresh interpreters. Before TIMES there is one
 time that does not count.
 """
@@ -76,6 +77,39 @@ def send(port, times, messages, burst):
     tell(rate=rate, sent=sent)
 
 
+def play(port, times, settings, burst, synths):
+    """Settings of two controls of one synth, and a moment of so many synths with five."""
+    server = supriya.Server().connect(port=int(port))
+    settings, burst = int(settings), int(burst)
+    synth = server.add_synth(supriya.default)
+
+    def set_burst():
+        for _ in range(burst):
+            synth.set(frequency=440.0, amplitude=0.1)
+
+    def set_s():
+        s = 0.0
+        for _ in range(settings // burst):
+            s += elapsed_s(set_burst)
+            server.sync()
+        return s
+
+    def chord():
+        with server.at():
+            for i in range(int(synths)):
+                server.add_synth(supriya.default, frequency=200.5 + i, amplitude=0.2, gate=2, out=1, pan=0.5)
+
+    def chord_s():
+        s = elapsed_s(chord)
+        server.sync()
+        return s
+
+    rate = settings / statistics.median(counted(int(times), set_s))
+    moment = 1e3 * statistics.median(counted(20, chord_s))
+    server.disconnect()
+    tell(rate=rate, moment=moment)
+
+
 def load(times):
     def python_ms(code):
         return 1e3 * elapsed_s(lambda: subprocess.run([sys.executable, "-c", code], check=True))
@@ -86,4 +120,4 @@ def load(times):
 
 
 if __name__ == "__main__":
-    {"boot": boot, "round-trip": round_trip, "send": send, "load": load}[sys.argv[1]](*sys.argv[2:])
+    {"boot": boot, "round-trip": round_trip, "send": send, "play": play, "load": load}[sys.argv[1]](*sys.argv[2:])

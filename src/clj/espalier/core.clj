@@ -534,6 +534,8 @@
     is the lifecycle event :late.
   - `:confirm` waits until all has been carried out and throws the first error;
     `:failures` in its data has all. Without it, failures are events :command-failed.
+    The `:confirm` and `:timeout-ms` of calls in the body do nothing; those of the moment
+    hold for all.
   - Requests that can be one message become one: settings of one node for example.
   - A moment within a moment of the same server is part of it where its `when` is nil;
     with a time, or for another server, it is sent after the outer one, and not at all
@@ -550,8 +552,9 @@
   `:espalier.error/question-in-moment`, `:espalier.error/moment-elsewhere`,
   `:espalier.error/moment-of-other-server`, `:espalier.error/packet-too-large`,
   `:espalier.error/too-many-nodes` where more nodes are made than
-  `:maximum-node-count`, `:espalier.error/too-much-at-once` where supernova would crash of so
-  many nodes that start or end in one block, more than 4,000.
+  `:maximum-node-count`, `:espalier.error/too-much-at-once` where supernova would crash of what it
+  has to tell: more than 4,000 nodes that start or end in one block, or 800 requests to
+  confirm.
 
       (sc/at s (java.time.Duration/ofMillis 200)
         (let [g (sc/add-group! s)]
@@ -585,7 +588,7 @@
 ;; ---- SynthDefs
 
 (defn add-synthdefs!
-  "Sends SynthDefs and returns them, a vector, when the server has them.
+  "Sends SynthDefs and returns their names, a vector, when the server has them.
 
   `synthdefs`    one or a sequence: the bytes of a SynthDef file, its path, File or URL,
                  or a SynthDef value
@@ -696,7 +699,7 @@
   `:confirm`, `:timeout-ms`  as of `add-group!`
 
   Throws `:espalier.error/unknown-control`, `:espalier.error/invalid-argument`,
-  `:espalier.error/freed-entity`, `:espalier.error/dead-entity`,
+  `:espalier.error/node-not-started` where it is to start at a time to come, `:espalier.error/freed-entity`, `:espalier.error/dead-entity`,
   `:espalier.error/server-offline`; with `:confirm` also `:espalier.error/no-such-node`.
 
       (sc/set-controls! synth {:freq 220, :amp 0.1})"
@@ -704,8 +707,10 @@
   ([node controls opts] (node/set-controls! node controls opts)))
 
 (defn set-control-range!
-  "Sets a control and those that follow it to a sequence of values; returns the node.
-  Options and errors as of `set-controls!`.
+  "Sets a control and those that follow it to a sequence of values; returns the node. It
+  goes on into other controls where the SynthDef was sent from here, and otherwise ends
+  with the array that is named. Options and errors as of `set-controls!`;
+  `:espalier.error/index-out-of-range` beyond the last control.
 
       (sc/set-control-range! synth :freqs [220 330 440])"
   ([node control values] (set-control-range! node control values {}))
@@ -740,7 +745,7 @@
 
 (defn get-control-range
   "The values of `n` controls from `control` on, a vector. Options and errors as of
-  `get-controls`.
+  `get-controls`; `:espalier.error/index-out-of-range` beyond the last control.
 
       (sc/get-control-range synth :freqs 3)  ;=> [220.0 330.0 440.0]"
   ([synth control n] (get-control-range synth control n {}))
@@ -765,8 +770,10 @@
   ([node opts] (node/set-running! node true opts)))
 
 (defn active?
-  "Whether a node plays: it has started and is not paused, as far as this client was
-  told."
+  "Whether a node plays: it has started, has not ended and is not paused, as far as this
+  client was told.
+
+  Throws `:espalier.error/dead-entity`, `:espalier.error/server-offline`."
   [node]
   (node/active? node))
 

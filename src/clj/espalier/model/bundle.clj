@@ -19,7 +19,7 @@
   8000)
 
 (defn- mergeable? [{a :request, a-raw :raw} {b :request, b-raw :raw}]
-  (and (= (first a) (first b))
+  (and (= (nth a 0) (nth b 0))
        (not (or a-raw b-raw))
        (case (:merge (command/of a))
          :all  true
@@ -185,4 +185,10 @@
   the other; each list is of asynchronous commands, which must be done before the
   next, or takes effect together."
   [items]
-  (into [] (comp (mapcat (juxt :now :async)) (filter seq)) (levels items)))
+  (into []
+        (comp (mapcat (fn [{:keys [now async]}]
+                        (conj (into [] (mapcat #(if (asynchronous? (first %)) (map vector %) [%]))
+                                    (partition-by asynchronous? now))
+                              async)))
+              (filter seq))
+        (levels items)))

@@ -54,7 +54,7 @@
 
       (:command (of [\"/sync\" 1]))  ;=> :sync"
   [request]
-  (by-address (first request)))
+  (by-address (nth request 0)))
 
 (defn entry
   "The entry of a command by its name.
@@ -376,7 +376,12 @@
 (defn- padded ^long [^long n] (bit-and (+ n 4) -4))
 
 (defn- text-bytes ^long [^String s]
-  (padded (alength (.getBytes s java.nio.charset.StandardCharsets/UTF_8))))
+  (let [n (.length s)]
+    (loop [i 0]
+      (cond
+        (= i n)                      (padded n)
+        (< (int (.charAt s i)) 128) (recur (inc i))
+        :else                        (padded (alength (.getBytes s java.nio.charset.StandardCharsets/UTF_8)))))))
 
 (defn bytes-of
   "How many bytes a request has on the wire."

@@ -67,11 +67,11 @@
 
 (defn- text
   "The string of a string, keyword or symbol that a server can take for a name."
-  [x {:keys [engine]}]
-  (let [s (cond (string? x) x (ident? x) (name x))]
+  [x limits]
+  (let [s (cond (keyword? x) (.getName ^clojure.lang.Keyword x) (string? x) x (symbol? x) (name x))]
     (when s
       (let [bytes (plain-bytes s)]
-        (when (and (< 0 bytes) (< bytes (if (= :supernova engine) 128 256)))
+        (when (and (< 0 bytes) (< bytes (if (identical? :supernova (get limits :engine)) 128 256)))
           s)))))
 
 (defn- read-name [x limits _]
@@ -126,7 +126,9 @@
 ;; ---- controls
 
 (defn- read-control [x limits _]
-  (if (integer? x) (natural x Integer/MAX_VALUE) (text x limits)))
+  (if (or (keyword? x) (string? x))
+    (text x limits)
+    (if (integer? x) (natural x Integer/MAX_VALUE) (text x limits))))
 
 (defn- mapping [^String s limits]
   (let [n (when (re-matches #"[ac]\d{1,9}" s) (parse-long (subs s 1)))]

@@ -32,14 +32,17 @@
 
   `request`  the message that was sent
   `said`     what the server said, or what was seen
-  `data`     more for the error's data"
-  [request said data]
+  `data`     more for the error's data; of it `:known` has the names of the SynthDefs that
+             this client has sent"
+  [request said {:keys [known] :as data}]
   (let [[_ code repair] (or (some (fn [[pattern :as row]] (when (re-find pattern said) row)) named)
                             [nil :command-failed "(sc/server-output s) may tell more"])
         id (some->> (re-find #"(?i)(?:node|group) (-?\d+) not found" said) second parse-long)]
     (error/error code
-                 (str "The server refused " (binding [*print-length* 12] (pr-str request)) ": " said "; " repair ".")
-                 (cond-> (merge {:request request, :words said} data)
+                 (str "The server refused " (binding [*print-length* 12] (pr-str request)) ": " said
+                      (when (= :no-such-synthdef code) (str " (" (second request) ")"))
+                      "; " repair "." (when (= :no-such-synthdef code) (error/hint (second request) known)))
+                 (cond-> (merge {:request request, :words said} (dissoc data :known))
                    id (assoc :node id)))))
 
 (defn mine?
@@ -102,8 +105,8 @@
   of the nodes before it and after it; nil where nothing is wrong.
 
   `before` `after`  map from node id to :group or :synth
-  `known?`          whether this client knows that a SynthDef of that name was sent"
-  [request before after known?]
+  `known`           the names of the SynthDefs that this client has sent"
+  [request before after known]
   (let [{:keys [needs makes]} (nodes-of request)
         missing (some (fn [[id group?]]
                         (when-not (or (= 0 id) (if group? (= :group (before id)) (before id)))
@@ -115,9 +118,9 @@
       ;; As scsynth does: the SynthDef first, then the id, then the target.
       (and unmade (not taken) (not missing))
       (error-of request
-                (if (and (= "/s_new" (first request)) (not (known? (second request))))
+                (if (and (= "/s_new" (first request)) (not-any? #{(second request)} known))
                   "SynthDef not found"
                   "out of real time memory")
-                {:inferred true})
+                {:inferred true, :known known})
       taken   (error-of request "duplicate node ID" {:inferred true, :node taken})
       missing (error-of request (str (if (second missing) "Group " "Node ") (first missing) " not found") {:inferred true}))))

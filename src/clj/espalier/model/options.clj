@@ -321,12 +321,15 @@
     (throw (error/error :invalid-option
                         (str "The options of this call are a map, not " (show options) ". It takes " (str/join ", " (sort known)) ".")
                         {:value options})))
-  (doseq [k (keys options)]
-    (when-not (contains? known k)
-      (throw (error/error :unknown-option
-                          (str "This call takes no option " (show k) "." (error/hint k known) " It takes " (str/join ", " (sort known)) ".")
-                          {:option k :value (get options k)}))))
-  (let [{:keys [timeout-ms]} options]
+  (reduce-kv
+    (fn [_ k _]
+      (when-not (contains? known k)
+        (throw (error/error :unknown-option
+                            (str "This call takes no option " (show k) "." (error/hint k known) " It takes " (str/join ", " (sort known)) ".")
+                            {:option k :value (get options k)}))))
+    nil
+    options)
+  (let [timeout-ms (get options :timeout-ms)]
     (when-not (or (nil? timeout-ms) (and (int? timeout-ms) (<= 1 timeout-ms Integer/MAX_VALUE)))
       (throw (invalid :timeout-ms timeout-ms "but must be a whole number of milliseconds, 1 or more" {:timeout-ms 500}))))
   options)

@@ -57,10 +57,17 @@
     (doseq [{:keys [id]} (entity/members b)]
       (mirror/tell! (:mirror session) [:buffer id {:frame-count frames, :channel-count channels, :status (if (moment/inside? (:server b)) :expected :allocated)}]))))
 
+(def ^:private most-samples
+  "A sequence of numbers that is longer is taken for an endless one."
+  20000000)
+
 (defn- samples-count ^long [samples]
   (cond
     (instance? float/1 samples) (alength ^floats samples)
-    (sequential? samples)        (count samples)
+    (sequential? samples) (let [n (bounded-count (inc (long most-samples)) samples)]
+                            (when (< (long most-samples) (long n))
+                              (throw (invalid :samples (take 3 samples) (str "at most " most-samples " numbers in a sequence; a float array may have more"))))
+                            n)
     (and (some? samples) (.isArray (class samples))) (java.lang.reflect.Array/getLength samples)
     :else (throw (invalid :samples samples "a float array or a sequence of numbers"))))
 
@@ -90,6 +97,8 @@
 (defn- fill-with [{:keys [path samples frame-count channel-count start-frame channels] :as opts}]
   (let [given (filter #(contains? opts %) [:path :samples])]
     (cond
+      (and samples frame-count) (throw (error/error :invalid-option ":samples say how many frames there are: leave out :frame-count." {:option :frame-count, :value frame-count}))
+      (and path channel-count)  (throw (error/error :invalid-option "A file has its own number of channels: leave out :channel-count; :channels says which of them." {:option :channel-count, :value channel-count}))
       (next given) (throw (error/error :invalid-option ":path and :samples are two ways to fill a buffer: give one." {:options given}))
       path    (if channels
                 {:command :b-alloc-read-channel, :args {:path path, :start-frame (or start-frame 0), :frame-count (or frame-count 0), :channels channels}}
@@ -122,7 +131,7 @@
       (when floats (set-pieces! session b 0 floats opts))
       b
       (catch Throwable e
-        (when-not inside? (entities/give-back! b session))
+        (when (entities/never-sent? e) (entities/give-back! b session))
         (throw e)))))
 
 (defn add-buffer!
@@ -215,6 +224,18 @@
 
 ;; ---- samples
 
+(defn- check-place
+  "Throws where a buffer does not have `n` samples from `start` on, as far as is known."
+  [session b start n]
+  (when-not (nat-int? start) (throw (invalid :start start "a place, from 0 up")))
+  (when-not (pos-int? n) (throw (invalid :n n "how many samples, 1 or more")))
+  (let [{:keys [frame-count channel-count]} (facts session b)
+        has (when (and frame-count channel-count) (* (long frame-count) (long channel-count)))
+        end (+ (long start) (long n))]
+    (when (< (long (or has Integer/MAX_VALUE)) end)
+      (throw (error/error :refused-command (str b " has " (or has "at the most 2^31") " samples, which end before place " (dec end) ".")
+                          {:entity b, :start start, :count n})))))
+
 (defn set-samples!
   "See `espalier.core/set-samples!`."
   [b samples opts]
@@ -229,7 +250,8 @@
   "See `espalier.core/get-samples`."
   [b places opts]
   (let [{:keys [timeout-ms]} (options/check-call opts #{:timeout-ms})
-        reply (ask b (live-entity b buffer) :b-get {:buffer b, :samples (vec places)} timeout-ms)]
+        places (if (or (sequential? places) (set? places)) (vec places) [places])
+        reply (ask b (live-entity b buffer) :b-get {:buffer b, :samples places} timeout-ms)]
     (zipmap places (map message/number (take-nth 2 (drop 3 reply))))))
 
 (def ^:private pieces-in-flight
@@ -258,8 +280,7 @@
   (let [session (live-entity b buffer)
         floats  (as-floats samples)]
     (when (pos? (alength floats))
-      ;; Looked at as one first, so that nothing is sent of what does not fit.
-      (command/request :b-fill {:buffer b, :fills [[start (alength floats) 0]]} (:limits session))
+      (check-place session b start (alength floats))
       (set-pieces! session b start floats opts))
     b))
 
@@ -270,15 +291,18 @@
         {:keys [dispatcher] :as session} (live-entity b buffer)
         timeout-ms (or timeout-ms (:timeout-ms session))
         _       (moment/refuse-inside! "get-sample-range")
-        _       (command/request :b-fill {:buffer b, :fills [[start n 0]]} (:limits session))
+        _       (check-place session b start n)
         out     (float-array n)
         pieces  (for [from (range 0 (long n) piece-samples)]
                   [from (command/request :b-getn {:buffer b, :sample (+ (long start) (long from)), :count (min (long piece-samples) (- (long n) (long from)))}
                                          (:limits session))])]
     (doseq [some-pieces (partition-all 16 pieces)
-            [from answer] (doall (map (fn [[from request]] [from (session/ask-later! session request)]) some-pieces))]
-      (let [^floats floats (dispatch/await-floats! dispatcher answer 3 timeout-ms)]
-        (System/arraycopy floats 0 out (int from) (alength floats))))
+            :let [asked (mapv (fn [[from request]] [from (session/ask-later! session request)]) some-pieces)]]
+      (try
+        (doseq [[from waiter] asked]
+          (let [^floats floats (dispatch/await-floats! dispatcher waiter 3 timeout-ms)]
+            (System/arraycopy floats 0 out (int from) (alength floats))))
+        (finally (run! (fn [[_ waiter]] (dispatch/forget! dispatcher waiter)) asked))))
     out))
 
 ;; ---- generated

@@ -34,8 +34,8 @@
     (entities/freed! bus session)
     bus))
 
-(defn- control-session [bus]
-  (let [session (live-entity bus buses)]
+(defn- control-session [bus kinds]
+  (let [session (live-entity bus kinds)]
     (when (= :audio (:rate bus))
       (throw (error/error :audio-bus (str bus " carries sound: only control buses have values that can be set and asked for.") {:entity bus})))
     session))
@@ -43,7 +43,7 @@
 (defn set-bus!
   "See `espalier.core/set-bus!`."
   [bus value opts]
-  (let [session (control-session bus)]
+  (let [session (control-session bus #{:bus})]
     (moment/request! (:server bus) (command/request :c-set {:buses [[bus value]]} (:limits session))
                      (options/check-call opts #{:confirm :timeout-ms}))
     bus))
@@ -51,7 +51,7 @@
 (defn set-buses!
   "See `espalier.core/set-buses!`."
   [bus values opts]
-  (let [session (control-session bus)
+  (let [session (control-session bus buses)
         n       (:count bus 1)]
     (when (and (sequential? values) (< (long n) (bounded-count (inc (long n)) values)))
       (throw (error/error :index-out-of-range (str bus " has " n " buses, fewer than there are values.") {:entity bus})))
@@ -63,7 +63,7 @@
   "See `espalier.core/fill-buses!`."
   [bus value opts]
   (options/check-call opts #{:confirm :timeout-ms})
-  (let [{:keys [engine limits]} (control-session bus)
+  (let [{:keys [engine limits]} (control-session bus buses)
         n       (long (:count bus 1))
         last-id (+ (long (:id bus)) n -1)
         request #(command/request %1 %2 limits)]
@@ -80,7 +80,7 @@
   "See `espalier.core/get-buses`."
   [bus opts]
   (let [{:keys [timeout-ms]} (options/check-call opts #{:timeout-ms})
-        {:keys [limits]} (control-session bus)
+        {:keys [limits]} (control-session bus buses)
         n (long (:count bus 1))]
     (into []
           (mapcat (fn [i]
@@ -94,7 +94,7 @@
   "See `espalier.core/get-bus`."
   [bus opts]
   (let [{:keys [timeout-ms]} (options/check-call opts #{:timeout-ms})
-        {:keys [limits]} (control-session bus)]
+        {:keys [limits]} (control-session bus #{:bus})]
     (message/number (nth (moment/question! (:server bus) (command/request :c-get {:buses [bus]} limits) timeout-ms) 2))))
 
 (defn map-symbol

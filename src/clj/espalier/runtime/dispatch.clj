@@ -59,7 +59,9 @@
 
 ;; ---- fences
 
-(def ^:private fence-digits 4)
+(def ^:private fence-count
+  "So many fences may be on their way: seven digits of eight, twenty-one of two."
+  2097152)
 
 (defn new-fence!
   "A question to put behind others, `[key message]`, for a server with so many control
@@ -72,8 +74,8 @@
         base (min 8 (long buses))]
     (if (or asynchronous? (< base 2))
       [(- -1 n) ["/sync" n]]
-      (let [digits (if (= 8 base) fence-digits 12)
-            n      (rem n 4096)]
+      (let [digits (if (= 8 base) 7 21)
+            n      (rem n (long fence-count))]
         [n (into ["/c_get" (dec base) 0]
                  (map (fn [i] (rem (quot n (long (Math/pow base i))) base)))
                  (range digits))]))))
@@ -87,7 +89,7 @@
     (cond
       (and (= "/synced" address) (= 1 n)) (- -1 (long (.get arguments 0)))
 
-      (and (= "/c_set" address) (or (= 12 n) (= 28 n)) (= 0 (.get arguments 2)))
+      (and (= "/c_set" address) (or (= 18 n) (= 46 n)) (= 0 (.get arguments 2)))
       (let [base (inc (long (.get arguments 0)))]
         (loop [i (- n 2), key 0]
           (if (= i 2)
@@ -337,7 +339,8 @@
     (.completeExceptionally ^CompletableFuture (.-answer w) e))
   (doseq [^Watch w (.-watches d)]
     (unwatch! d w)
-    (.completeExceptionally ^CompletableFuture (.-answer w) e)))
+    (.completeExceptionally ^CompletableFuture (.-answer w) e))
+  (.clear ^ConcurrentHashMap (.-by_fence d)))
 
 ;; ---- handlers
 

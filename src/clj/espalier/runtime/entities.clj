@@ -11,8 +11,9 @@
    [espalier.runtime.session :as session])
   (:import
    (espalier.kernel BlockIds NodeIds)
+   (espalier.model.entity Entity)
    (java.util.concurrent ConcurrentHashMap)
-   (java.util.concurrent.atomic AtomicLong)))
+   (java.util.concurrent.atomic AtomicBoolean AtomicLong)))
 
 (set! *warn-on-reflection* true)
 
@@ -45,33 +46,36 @@
                (str e " is not there any more: it was freed, has ended, or the server was reset.")
                {:entity e}))
 
-(defn- ours?
-  "Whether a node's id is one that this client hands out."
-  [{:keys [ids]} id]
-  (let [^NodeIds ids (:nodes ids)]
-    (and (.owns ids (int id)) (not (session/default-group? id)))))
+(defn- node-birth [session id]
+  (.getOrDefault ^ConcurrentHashMap (:node-births session) id 0))
 
-(defn- node-birth [{:keys [^ConcurrentHashMap node-births]} id]
-  (.getOrDefault node-births id 0))
+(defn- node-there?
+  "Whether a node is there as far as is known. Of one that another client has made, or
+  the server, nothing is known."
+  [session ^Entity e]
+  (let [id   (.-id e)
+        mine ^NodeIds (:node-ids session)]
+    (or (not (.owns mine (int id)))
+        (session/default-group? id)
+        (and (mirror/there? (:mirror session) id)
+             (= (.-born e) (node-birth session id))))))
 
-(defn- there? [session {:keys [kind id born] :as e}]
-  (case kind
-    (:group :synth) (or (not (ours? session id))
-                        (and (mirror/there? (:mirror session) id)
-                             (= born (node-birth session id))))
-    (or (zero? (long born))
-        (= born (.get ^ConcurrentHashMap (:taken session) [(space-of e) id])))))
+(defn- there? [session ^Entity e]
+  (case (.-kind e)
+    (:group :synth) (node-there? session e)
+    (or (zero? (long (.-born e)))
+        (= (.-born e) (.get ^ConcurrentHashMap (:taken session) [(space-of e) (.-id e)])))))
 
 (defn resolve-in
   "The id of an entity for the server of `s`, whose login is `session`.
 
   Throws `:espalier.error/foreign-entity`, `:espalier.error/dead-entity`,
   `:espalier.error/freed-entity`."
-  [s session e]
-  (when-not (identical? s (:server e)) (throw (foreign e s)))
-  (when-not (= (:era e) (:era session)) (throw (dead e)))
+  [s session ^Entity e]
+  (when-not (identical? s (.-server e)) (throw (foreign e s)))
+  (when-not (= (.-era e) (:era session)) (throw (dead e)))
   (when-not (there? session e) (throw (freed e)))
-  (:id e))
+  (.-id e))
 
 (defn- below?
   "Whether node `a` lies below node `b`, as far as is known."
@@ -94,6 +98,7 @@
         session (assoc session
                        :era (.incrementAndGet ^AtomicLong eras)
                        :taken (ConcurrentHashMap.)
+                       :node-ids (:nodes (:ids session))
                        :births (AtomicLong.)
                        :maximum-node-count maximum-node-count)]
     (assoc session
@@ -102,7 +107,7 @@
                     :buffer-count              buffer-count
                     :control-bus-channel-count control-bus-channel-count
                     :audio-bus-channel-count   audio-bus-channel-count
-                    :resolve                   (fn [e] (resolve-in s session e))
+                    :resolve                   (fn [e] (when (entity? e) (resolve-in s session e)))
                     :kind-of                   (fn [id] (let [{:keys [kind status]} (get (:nodes (known)) id)]
                                                           (when (not= :expected status) kind)))
                     :parent-of                 (fn [id] (mirror/parent (:mirror session) id))
@@ -161,6 +166,13 @@
        (catch IllegalStateException e
          (throw (error/error :no-free-ids (str (ex-message e) "; (sc/free! …) gives back, and other nodes need none.") {:space :permanent-nodes} e)))))
 
+(defn never-sent?
+  "Whether an error says that nothing has come of a request: it was not sent, or the
+  server has refused it. Without an answer, or interrupted, nobody knows."
+  [e]
+  (when-let [code (error/code e)]
+    (not (contains? #{:espalier.error/no-answer :espalier.error/server-offline :espalier.error/link-closed} code))))
+
 (defn add-node
   "An entity for a node that is to be made, with an id of its own or `id`; the mirror
   expects it.
@@ -172,14 +184,23 @@
         ^NodeIds ids (:nodes (:ids session))
         given    id
         _        (when given (check-own-id session given))
-        id       (long (cond given given, permanent (next-permanent ids) :else (.next ids)))
-        born     (birth session)
         ^ConcurrentHashMap births (:node-births session)
+        _        (when (and given (.containsKey births given) (mirror/there? (:mirror session) given))
+                   (throw (error/error :duplicate-node (str "Node " given " is there already: duplicate node ID. Without :id, Espalier takes one that is free.")
+                                       {:node given, :words "duplicate node ID"})))
+        id       (long (cond
+                         given     given
+                         permanent (next-permanent ids)
+                         ;; One that was given by hand may be in the way.
+                         :else     (first (remove #(.containsKey births %) (repeatedly #(long (.next ids)))))))
+        born     (birth session)
         before   (.get births id)
+        given-back (AtomicBoolean.)
         give-back! (fn []
-                     (if before (.put births id before) (.remove births id))
-                     (mirror/forget! (:mirror session) [id])
-                     (cond given nil, permanent (.freePermanent ids id) :else (.giveBack ids id)))]
+                     (when (.compareAndSet given-back false true)
+                       (if before (.put births id before) (.remove births id))
+                       (mirror/forget! (:mirror session) [id])
+                       (cond given nil, permanent (.freePermanent ids id) :else (.giveBack ids id))))]
     (.put births id born)
     (mirror/expect! (:mirror session) id (assoc more :kind kind) (not (moment/inside? s)))
     (moment/undo! s give-back!)
@@ -201,6 +222,14 @@
                     " …}) boots a server with more.")
                {:space space, :count n, :available (.available ids)}))
 
+(defn- let-go!
+  "Ends the hold of an entity on what it has taken; returns whether it had one. Of two
+  threads that try, one has."
+  [{:keys [^ConcurrentHashMap taken]} space id n born]
+  (when (.remove taken [space id] born)
+    (dotimes [i (dec (long n))] (.remove taken [space (+ (long id) i 1)]))
+    true))
+
 (defn- take! [session space id n born]
   (dotimes [i n]
     (.put ^ConcurrentHashMap (:taken session) [space (+ (long id) i)] born)))
@@ -208,12 +237,12 @@
 (defn give-back!
   "Gives back what was taken for a buffer or bus, or a group of them, that the server
   has never heard of."
-  [{:keys [id] :as e} session]
-  (let [space (space-of e)]
-    (dotimes [i (:count e 1)]
-      (.remove ^ConcurrentHashMap (:taken session) [space (+ (long id) i)])
-      (when (= :buffer space) (mirror/tell! (:mirror session) [:buffer-gone (+ (long id) i)])))
-    (.free (ids-of session space) id)))
+  [{:keys [id born] :as e} session]
+  (let [space (space-of e), n (:count e 1)]
+    (when (let-go! session space id n born)
+      (when (= :buffer space)
+        (dotimes [i n] (mirror/tell! (:mirror session) [:buffer-gone (+ (long id) i)])))
+      (.free (ids-of session space) id))))
 
 (defn add-block
   "An entity for `n` buffers or buses in a row, `kind` :buffer or :bus; a group where
@@ -234,7 +263,7 @@
       (dotimes [i count] (mirror/tell! (:mirror session) [:buffer (+ id i) {:status :expected}])))
     (let [e (entity/entity (if n (keyword (str (name kind) "-group")) kind)
                            id s (:era session) born (cond-> more n (assoc :count n)))]
-      (moment/undo! s #(give-back! e session))
+      (moment/undo! s (with-meta (fn [] (give-back! e session)) {:entity e}))
       e)))
 
 (defn freed!
@@ -243,13 +272,15 @@
   [{:keys [id server] :as e} session]
   (let [space (space-of e)
         n     (:count e 1)]
-    (dotimes [i n] (.remove ^ConcurrentHashMap (:taken session) [space (+ (long id) i)]))
+    (when-not (let-go! session space id n (:born e))
+      (throw (freed e)))
     (if (= :buffer space)
       (do (session/free-buffers! session id n)
           (moment/undo! server (fn []
                                  (take! session space id n (:born e))
                                  (dotimes [i n] (.remove ^ConcurrentHashMap (:freeing session) (+ (long id) i))))))
-      (.free (ids-of session space) id))))
+      (do (moment/undo! server #(take! session space id n (:born e)))
+          (moment/afterwards! server #(.free (ids-of session space) id))))))
 
 (defn hardware-buses
   "The group of the audio buses that a device has, from `id` on."

@@ -120,6 +120,15 @@
     @(doto made
        (deliver (Server. opts dispatcher (atom {:status :offline}) (atom {}) (trace/trace) (ReentrantLock. true) close-with)))))
 
+(defn merged
+  "The handle's own options with those of one boot over them.
+
+  Throws `:espalier.error/invalid-option` where these are no map."
+  [^Server s opts]
+  (if (map? opts)
+    (merge (.-options s) opts)
+    (options/check opts)))
+
 (defn status "Where the handle stands, a keyword." [s] (:status (state s)))
 (defn process "The process that this handle has booted, or nil." ^ServerProcess [s] (:process (state s)))
 (defn session "The login, or nil." [s] (:session (state s)))

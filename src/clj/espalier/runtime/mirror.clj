@@ -12,17 +12,20 @@
    (espalier.kernel OscMessage)
    (java.util Set)
    (java.util.concurrent ConcurrentHashMap)
-   (java.util.concurrent.atomic AtomicBoolean AtomicLong)
-   (java.util.function BiFunction)))
+   (java.util.concurrent.atomic AtomicBoolean AtomicLong)))
 
 (set! *warn-on-reflection* true)
+
+;; What is known of a node that was asked for, and when it should have come, in milliseconds of a clock that only goes
+;; forward.
+(deftype ^:private Expected [facts ^long at])
 
 (deftype Mirror
   [known                      ; atom: the state
    ^AtomicLong news           ; how many notifications have come
    ^AtomicLong burst          ; how many since the last look at the counts
    ^AtomicLong at-last-count  ; how many had come at the last status
-   ^ConcurrentHashMap due     ; node that is expected -> when it should have come, in milliseconds of `now`
+   ^ConcurrentHashMap due     ; node that is expected -> Expected
    ^Set ending                ; nodes that are being freed
    ^ConcurrentHashMap headed  ; node -> group that it will be in when what was sent is done
    ^AtomicBoolean repairing
@@ -71,14 +74,21 @@
   "Notes that a node was asked for. `sent?` says whether the request goes out now;
   otherwise `sent!` is told when."
   [^Mirror m id facts sent?]
-  (.put ^ConcurrentHashMap (.-due m) id (if sent? (milliseconds) Long/MAX_VALUE))
-  (tell! m [:expect id facts]))
+  (.put ^ConcurrentHashMap (.-due m) id (Expected. facts (if sent? (milliseconds) Long/MAX_VALUE)))
+  (when sent? (tell! m [:expect id facts])))
 
 (defn sent!
   "Notes that the requests for expected nodes went out, to be done in `ahead-ms`."
   [^Mirror m ids ahead-ms]
-  (let [due (+ (milliseconds) (long ahead-ms))]
-    (run! (fn [id] (.computeIfPresent ^ConcurrentHashMap (.-due m) id (reify BiFunction (apply [_ _ _] due)))) ids)))
+  (let [at                     (+ (milliseconds) (long ahead-ms))
+        ^ConcurrentHashMap due (.-due m)
+        news                   (into []
+                                     (keep (fn [id]
+                                             (when-let [facts (some-> ^Expected (.get due id) .-facts)]
+                                               (.put due id (Expected. facts at))
+                                               [:expect id facts])))
+                                     ids)]
+    (swap! (.-known m) #(reduce state/step % news))))
 
 (defn forget!
   "Notes that expected nodes will not come."
@@ -92,10 +102,27 @@
   [^Mirror m id]
   (.add ^Set (.-ending m) id))
 
+(defn started?
+  "Whether a node plays or is paused, as far as is known."
+  [^Mirror m id]
+  (contains? #{:playing :paused} (:status (get (:nodes (known m)) id))))
+
+(defn waits?
+  "Whether a node is to start at a time to come."
+  [^Mirror m id]
+  (when-let [^Expected due (.get ^ConcurrentHashMap (.-due m) id)]
+    (and (< (milliseconds) (.-at due)) (< (.-at due) Long/MAX_VALUE))))
+
+(defn not-ending!
+  "Takes `ending!` back."
+  [^Mirror m id]
+  (.remove ^Set (.-ending m) id))
+
 (defn there?
   "Whether a node is there or is expected, and not being freed, as far as is known."
   [^Mirror m id]
-  (and (contains? (:nodes (known m)) id)
+  (and (or (.containsKey ^ConcurrentHashMap (.-due m) id)
+           (contains? (:nodes (known m)) id))
        (not (.contains ^Set (.-ending m) id))))
 
 (defn headed!
@@ -113,7 +140,7 @@
   "The nodes that should have come before `at`, and have not."
   [^Mirror m at]
   (let [limit (- (long at) (long grace-ms))]
-    (into [] (keep (fn [[id due]] (when (< (long due) limit) id))) (.-due m))))
+    (into [] (keep (fn [[id ^Expected due]] (when (< (.-at due) limit) id))) (.-due m))))
 
 (defn replant!
   "Takes over the tree of the root that `read-tree` returns, unless something happens
@@ -143,7 +170,7 @@
         known (locking m
                 (.incrementAndGet ^AtomicLong (.-news m))
                 (.remove ^ConcurrentHashMap (.-due m) id)
-                (when (= "/n_end" (.address message)) (.remove ^Set (.-ending m) id))
+                (when (contains? #{"/n_end" "/n_go"} (.address message)) (.remove ^Set (.-ending m) id))
                 (tell! m (link/message message)))]
     (when (or (:suspect? known)
               (= burst-limit (.incrementAndGet ^AtomicLong (.-burst m))))

@@ -18,14 +18,15 @@
    [espalier.runtime.session :as session])
   (:import
    (java.time Duration Instant)
-   (java.util ArrayList)))
+   (java.util ArrayList)
+   (java.util.concurrent CompletableFuture TimeUnit)))
 
 (set! *warn-on-reflection* true)
 
-;; `items` are the requests so far, `undo` what gives back what was taken for them, `later` the moments within this one
-;; that are sent after it. `more` is where items go: another list while a completion is gathered.
+;; `items` are the requests so far, `undo` what gives back what was taken for them, `afterwards` what is done when they
+;; have been carried out, `later` the moments within this one that are sent after it.
 (deftype ^:private Moment
-  [^Thread thread server options ^ArrayList items ^ArrayList undo ^ArrayList later outer])
+  [^Thread thread server options ^ArrayList items ^ArrayList undo ^ArrayList afterwards ^ArrayList later outer])
 
 (def ^:private ^:dynamic *moment* nil)
 
@@ -74,6 +75,14 @@
   [s f]
   (when-some [m (open-moment s)]
     (.add ^ArrayList (.-undo m) f)))
+
+(defn afterwards!
+  "Has `f` called when the moment that is open for `s` has been sent and its time has
+  come; without one, at once."
+  [s f]
+  (if-some [m (open-moment s)]
+    (do (.add ^ArrayList (.-afterwards m) f) nil)
+    (f)))
 
 ;; ---- limits
 
@@ -126,16 +135,16 @@
 (defn- failures
   "The errors of the steps that failed, in their order."
   [{:keys [tells-failures? mirror]} steps seen]
-  (let [known? (:synthdefs (mirror/known mirror))]
+  (let [known (keys (:synthdefs (mirror/known mirror)))]
     (into []
           (keep-indexed
             (fn [i request]
               (if tells-failures?
                 (some (fn [{[address :as fail] :message, step :step}]
                         (when (and (= "/fail" address) (= [i :after] step))
-                          (failure/error-of request (failure/words fail) {:reply fail})))
+                          (failure/error-of request (failure/words fail) {:reply fail, :known known})))
                       seen)
-                (failure/inferred request (seen-nodes seen [i :before]) (seen-nodes seen [i :after]) #(contains? known? %)))))
+                (failure/inferred request (seen-nodes seen [i :before]) (seen-nodes seen [i :after]) known))))
           steps)))
 
 (defn- level-failures
@@ -204,30 +213,59 @@
   "Completions nested deeper are sent one after the other instead."
   50)
 
+(declare send-now!)
+
+(defn- send-staged!
+  "Sends items that are too many or too deep for one packet one stage after the other."
+  [{:keys [limit-bytes] :as session} items options]
+  (let [stages (mapcat (fn [stage]
+                         (if (some bundle/asynchronous? stage)
+                           (map (fn [part] (mapv (fn [r] {:request r}) part))
+                                (bundle/parts (map :request stage) (- (long limit-bytes) 32)))
+                           [stage]))
+                       (bundle/stages items))]
+    ;; Each that is too large is found before anything is sent.
+    (run! #(bundle/parts (map :request %) (- (long limit-bytes) 64)) stages)
+    (run! #(send-now! session % options) stages)))
+
+(defn- send-chained!
+  "Sends items some of which are asynchronous, or are to be confirmed, as one bundle,
+  and waits."
+  [{:keys [limit-bytes] :as session} items {:keys [confirm timeout-ms] :as options}]
+  (let [checks  (if confirm (confirmable session items) {:items items})
+        {:keys [packets levels]} (bundle/chain (:items checks) (repeatedly #(second (second (session/fence! session true)))))
+        checks  (assoc checks :levels levels)]
+    (cond
+      (<= (command/packets-bytes packets) (long limit-bytes))
+      (send-watched! session [(packet-of packets nil)] checks timeout-ms)
+
+      (not-any? bundle/asynchronous? items)
+      (send-parts! session packets checks nil timeout-ms true)
+
+      (next items)
+      (send-staged! session items options)
+
+      :else
+      (bundle/parts packets (dec (long limit-bytes))))))
+
 (defn- send-now!
   "Sends items at once. Waits for what is asynchronous, for what is to be confirmed,
   and where there are several parts."
-  [{:keys [limit-bytes] :as session} items {:keys [confirm timeout-ms] :as options}]
-  (let [async?  (some bundle/asynchronous? items)
-        deep?   (< (long most-levels) (bounded-count (inc (long most-levels)) (bundle/levels items)))
-        checks  (if confirm (confirmable session items) {:items items})
-        {:keys [packets levels]} (bundle/chain (:items checks) (repeatedly #(second (second (session/fence! session true)))))
-        checks  (assoc checks :levels levels)
-        fits?   (and (not deep?) (<= (command/packets-bytes packets) (long limit-bytes)))]
+  [{:keys [limit-bytes link] :as session} items {:keys [confirm timeout-ms] :as options}]
+  (let [async? (some bundle/asynchronous? items)]
     (cond
-      (and fits? (or async? confirm)) (send-watched! session [(packet-of packets nil)] checks timeout-ms)
-      fits?                           (link/send! (:link session) (packet-of packets nil))
-      (not async?)                    (send-parts! session packets checks nil timeout-ms true)
+      (and async? (next items)
+           (< (long most-levels) (bounded-count (inc (long most-levels)) (bundle/levels items))))
+      (send-staged! session items options)
+
+      (or async? confirm)
+      (send-chained! session items options)
+
       :else
-      (let [stages (mapcat (fn [stage]
-                             (if (some bundle/asynchronous? stage)
-                               (map (fn [part] (mapv (fn [r] {:request r}) part))
-                                    (bundle/parts (map :request stage) (- (long limit-bytes) 32)))
-                               [stage]))
-                           (bundle/stages items))]
-        ;; Each that is too large is found before anything is sent.
-        (run! #(bundle/parts (map :request %) (- (long limit-bytes) 64)) stages)
-        (run! #(send-now! session % options) stages)))))
+      (let [requests (mapv :request items)]
+        (if (<= (command/packets-bytes requests) (long limit-bytes))
+          (link/send! link (packet-of requests nil))
+          (send-parts! session requests {} nil timeout-ms true))))))
 
 (defn- milliseconds-until ^long [^Instant at]
   (max 0 (.toMillis (Duration/between (clock/now) at))))
@@ -324,35 +362,65 @@
 (defn- careful?
   "Whether a request must not go as it is to this server."
   [{:keys [tells-failures?]} request]
-  (and (not tells-failures?) (contains? frees-groups (first request))))
+  (and (not tells-failures?) (contains? frees-groups (nth request 0))))
+
+(defn- ready
+  "Items as they are sent to this server, and what is to be known of them."
+  [session items]
+  (let [made   (made-nodes items)
+        alone? (nil? (next items))
+        items  (if (and (not (:tells-failures? session)) (some #(careful? session (:request %)) items))
+                 (freed-one-by-one session items)
+                 items)
+        news   (if (:tells-failures? session) 0 (+ (count made) (count (filter #(= "/n_free" (first (:request %))) items))))]
+    {:items items, :made made, :alone? alone?, :news news, :often? (< (long most-news-at-once) (long news))}))
+
+(defn- check-sizes
+  "Throws where one request fits into no packet, or what is to come together not into
+  one that it must."
+  [{:keys [limit-bytes]} items at]
+  (let [room (- (long limit-bytes) 64)]
+    (bundle/parts (map :request items) room)
+    (when at
+      (let [[_ later] (bundle/ahead items)]
+        (when (some bundle/asynchronous? later)
+          (let [{:keys [packets]} (bundle/chain (bundle/merged later) nil)]
+            (when (< room (command/packets-bytes packets))
+              (throw (error/error :packet-too-large
+                                  (str "What is to happen at " at " does not fit into the " limit-bytes " bytes that the server takes at once,"
+                                       " and cannot be split for the asynchronous commands in it. Give them a moment of their own.")
+                                  {:limit-bytes limit-bytes})))))))))
+
+(defn- check-items
+  "Throws what can be known to be wrong before anything is sent."
+  [session items {:keys [at confirm]}]
+  (let [{:keys [items made alone? news]} (ready session items)
+        ;; To confirm a request takes up to five answers.
+        news (if (and confirm (not (:tells-failures? session))) (+ (long news) (* 5 (count items))) news)]
+    (when (and (< (long most-news-at-once) (long news)) (not alone?))
+      (throw (error/error :too-much-at-once
+                          (str "Of this supernova would have to tell " news " things in one block, and it does not survive more than " most-news-at-once
+                               ". Do it in several moments.")
+                          {:news news, :most most-news-at-once})))
+    (check-node-count session made items false 0)
+    (check-sizes session items at)))
 
 (defn- send-items! [s items {:keys [at confirm timeout-ms]}]
   (let [{:keys [timeout-ms] :as session} (update (handle/live s) :timeout-ms #(or timeout-ms %))
         options {:confirm confirm, :timeout-ms timeout-ms}
-        made    (made-nodes items)
-        alone?  (nil? (next items))
-        items   (if (some #(careful? session (:request %)) items) (freed-one-by-one session items) items)
-        news    (if (:tells-failures? session) 0 (+ (count made) (count (filter #(= "/n_free" (first (:request %))) items))))
-        often?  (< (long most-news-at-once) (long news))]
-    (when (and often? (not alone?))
-      (throw (error/error :too-much-at-once
-                          (str "This would start and end " news " nodes in one block, and supernova does not survive more than " most-news-at-once
-                               ". Do it in several moments.")
-                          {:nodes news, :most most-news-at-once})))
-    (check-node-count session made items confirm timeout-ms)
+        {:keys [items made often?]} (ready session items)]
+    (when confirm (check-node-count session made items confirm timeout-ms))
     (mirror/sent! (:mirror session) made (if at (milliseconds-until at) 0))
     (cond
       at     (send-at! session items at options)
       often? (run! #(send-parts! session (mapv :request %) {} nil timeout-ms true) (partition-all 1000 items))
       :else  (send-now! session (bundle/merged items) options))))
 
-;; ---- one request
-
 (defn- note-places!
   "Notes where nodes will be by a request that makes or moves them, for on supernova
   that must be known before it is told."
-  [{:keys [mirror tells-failures?]} [address & args]]
-  (when-not tells-failures?
+  [{:keys [mirror]} [address & args]]
+  (when (contains? #{"/s_new" "/g_new" "/p_new" "/g_head" "/g_tail"} address)
     (let [place! (fn [id action target]
                    (when-let [group (if (< (long action) 2) target (mirror/parent mirror target))]
                      (mirror/headed! mirror id group)))]
@@ -373,7 +441,7 @@
   [s request options]
   (let [m       (open-moment s)
         session (handle/live s)]
-    (note-places! session request)
+    (when-not (:tells-failures? session) (note-places! session request))
     (cond
       m (do (.add ^ArrayList (.-items ^Moment m) {:request request}) nil)
       (or (:confirm options) (:async? (command/of request)) (careful? session request)) (send-items! s [{:request request}] options)
@@ -420,17 +488,20 @@
 (defn- gather!
   "Calls `f` with `m` open; when it throws, takes back what it has added."
   [^Moment m f]
-  (let [^ArrayList items (.-items m), ^ArrayList undo (.-undo m), ^ArrayList later (.-later m)
-        n-items (.size items), n-undo (.size undo), n-later (.size later)]
+  (let [^ArrayList items (.-items m), ^ArrayList undo (.-undo m), ^ArrayList later (.-later m), ^ArrayList afterwards (.-afterwards m)
+        n-items (.size items), n-undo (.size undo), n-later (.size later), n-afterwards (.size afterwards)]
     (try
       (binding [*moment* m] (realised (f)))
       (catch Throwable e
         (.clear (.subList items n-items (.size items)))
         (.clear (.subList later n-later (.size later)))
+        (.clear (.subList afterwards n-afterwards (.size afterwards)))
         (roll-back! undo n-undo)
         (throw e)))))
 
 (defn- moment-options [x]
+  (when (and (map? x) (:kind x))
+    (throw (error/error :invalid-time (str "The time of the moment is missing: (sc/at s nil …) is now; " (pr-str x) " is none.") {:when x})))
   (let [options (if (map? x) x {:when x})]
     (doseq [k (keys options)]
       (when-not (contains? #{:when :confirm :timeout-ms} k)
@@ -446,9 +517,34 @@
   [s options]
   (when-not (inside? s) options))
 
+(defn- check-moment!
+  "Throws what can be known to be wrong with a moment before anything of it is sent."
+  [^Moment m]
+  (when (pos? (.size ^ArrayList (.-items m)))
+    (check-items (handle/live (.-server m)) (vec (.-items m)) (.-options m))))
+
+(defn- give-back-refused!
+  "Gives back the buffers that were taken for requests which the server has refused."
+  [undo e]
+  (let [refused (into #{}
+                      (keep (fn [failure]
+                              (let [[address id] (:request (ex-data failure))]
+                                (when (contains? #{"/b_alloc" "/b_allocRead" "/b_allocReadChannel"} address) id))))
+                      (or (:failures (ex-data e)) [e]))]
+    (doseq [f undo
+            :let [{:keys [kind id]} (:entity (meta f))]]
+      (when (and (= :buffer kind) (contains? refused id) (not= :espalier.error/no-answer (error/code e)))
+        (f)))))
+
 (defn- send-moment! [^Moment m]
   (when (pos? (.size ^ArrayList (.-items m)))
-    (send-items! (.-server m) (vec (.-items m)) (.-options m))))
+    (send-items! (.-server m) (vec (.-items m)) (.-options m)))
+  (let [fs (vec (.-afterwards m))
+        at (:at (.-options m))]
+    (when (seq fs)
+      (if at
+        (.execute (CompletableFuture/delayedExecutor (milliseconds-until at) TimeUnit/MILLISECONDS) #(run! (fn [f] (f)) fs))
+        (run! (fn [f] (f)) fs)))))
 
 (defn call-at
   "See `espalier.core/call-at`."
@@ -462,36 +558,43 @@
                   (when m (if (identical? s (.-server m)) m (recur (.-outer m))))))]
     (if (and same (nil? at) (nil? (:confirm options)))
       (gather! same f)
-      (let [later (if outer (.-later ^Moment outer) (ArrayList.))
-            undo  (if outer (.-undo ^Moment outer) (ArrayList.))
-            m     (Moment. (Thread/currentThread) s options (ArrayList.) undo later outer)
-            result (gather! m f)]
+      (let [^ArrayList later (if outer (.-later ^Moment outer) (ArrayList.))
+            ^ArrayList undo  (if outer (.-undo ^Moment outer) (ArrayList.))
+            m (Moment. (Thread/currentThread) s options (ArrayList.) undo (ArrayList.) later outer)]
         (if outer
-          (.add ^ArrayList later m)
-          (try
-            (run! send-moment! (cons m later))
-            (catch clojure.lang.ExceptionInfo e
-              ;; What was refused before anything was sent gives back what was taken.
-              (when (contains? #{:espalier.error/packet-too-large :espalier.error/invalid-message :espalier.error/too-many-nodes
-                                 :espalier.error/too-much-at-once} (error/code e))
-                (roll-back! undo 0))
-              (throw e))))
-        result))))
+          (do (.add later m)
+              (try (gather! m f)
+                   (catch Throwable e
+                     (.remove later m)
+                     (throw e))))
+          (let [result (gather! m f)]
+            (try
+              (run! check-moment! (cons m later))
+              (catch Throwable e
+                (roll-back! undo 0)
+                (throw e)))
+            (try
+              (run! send-moment! (cons m later))
+              (catch Throwable e
+                (give-back-refused! undo e)
+                (throw e)))
+            result))))))
 
 (defn call-with-completion
   "See `espalier.core/call-with-completion`."
   [s make then]
   (if-some [^Moment m (open-moment s)]
     (let [^ArrayList items (.-items m)
-          made (make)
-          {:keys [request completion] :as item} (when (pos? (.size items)) (.remove items (int (dec (.size items)))))]
+          before (.size items)
+          made   (make)
+          {:keys [request completion] :as item} (when (< before (.size items)) (.remove items (int (dec (.size items)))))]
       (when (or completion (not (:completion? (command/of request))))
         (when item (.add items item))
         (throw (error/error :no-completion
                             (str "What is written first here must end in an asynchronous command that takes a completion,"
                                  " (sc/add-buffer! s …) or (sc/add-synthdefs! s …) for example, not " (pr-str request) ".")
                             {:request request})))
-      (let [inner  (Moment. (.-thread m) s {} (ArrayList.) (.-undo m) (.-later m) (.-outer m))
+      (let [inner  (Moment. (.-thread m) s {} (ArrayList.) (.-undo m) (.-afterwards m) (.-later m) (.-outer m))
             result (gather! inner #(then made))]
         (.add items {:request request, :completion (vec (.-items inner))})
         result))

@@ -42,6 +42,34 @@
             nil
             controls)))
 
+(defn- check-arrays
+  "Throws where a control is given more values than it has, of which the server would
+  silently take some."
+  [session synthdef controls]
+  (when-let [known (get (:synthdefs (mirror/known (:mirror session))) synthdef)]
+    (reduce-kv (fn [_ control value]
+                 (when (and (sequential? value) (not (integer? control)))
+                   (let [{:keys [size]} (get known (if (ident? control) (name control) control))]
+                     (when (and size (< (long size) (bounded-count (inc (long size)) value)))
+                       (throw (error/error :invalid-argument
+                                           (str "Control " (pr-str control) " of SynthDef " synthdef " has " size " values, and is given more.")
+                                           {:argument control, :value value, :synthdef synthdef}))))))
+               nil
+               controls)))
+
+(defn- from-index
+  "The place of a control of a SynthDef that is known, checked to have `n` values from
+  there on; the control itself where it is not known."
+  [session synthdef control n]
+  (if-let [known (get (:synthdefs (mirror/known (:mirror session))) synthdef)]
+    (let [index (if (integer? control) control (:index (get known (if (ident? control) (name control) control))))]
+      (when (< (control-count known) (+ (long index) (long n)))
+        (throw (error/error :index-out-of-range
+                            (str "SynthDef " synthdef " has " (control-count known) " values of controls, and " n " from " (pr-str control) " on end beyond them.")
+                            {:control control, :count n, :synthdef synthdef})))
+      index)
+    control))
+
 (defn- check-map [what x]
   (when-not (map? x)
     (throw (error/error :invalid-argument (str what " are a map from controls to values, {:freq 440} for example, not " (pr-str x) ".")
@@ -49,9 +77,18 @@
 
 ;; ---- sending
 
+(defn- refuse-waiting!
+  "Throws where a node is to start at a time to come, so that nothing can reach it."
+  [{:keys [server id] :as e} session]
+  (when (and (mirror/waits? (:mirror session) id) (not (moment/inside? server)))
+    (throw (error/error :node-not-started
+                        (str e " starts at a time to come, and cannot be reached before. Say it in its moment, or in a later one; (sc/await-started …) waits.")
+                        {:entity e}))))
+
 (defn- send!
   "Sends a command about an entity; returns the entity."
   [{:keys [server] :as e} session command args options]
+  (refuse-waiting! e session)
   (moment/request! server (command/request command args (:limits session)) options)
   e)
 
@@ -104,8 +141,7 @@
     (send-making! s session command args options)
     entity
     (catch Throwable e
-      ;; Without an answer the node may be there all the same.
-      (when-not (= :espalier.error/no-answer (error/code e))
+      (when (entities/never-sent? e)
         (give-back!))
       (throw e))))
 
@@ -137,6 +173,7 @@
       (throw (error/error :invalid-argument (str "A synth is made from a SynthDef or the name of one, not " (pr-str synthdef) ".")
                           {:argument :synthdef, :value synthdef})))
     (check-controls session synthdef (keys controls))
+    (check-arrays session synthdef controls)
     (let [node (entities/add-node s :synth opts {:def synthdef})]
       (made! s session :s-new
              {:synthdef synthdef, :id (:id (:entity node)), :action (or (:action opts) :head)
@@ -148,13 +185,15 @@
 (defn set-controls!
   "See `espalier.core/set-controls!`."
   [node controls opts]
+  (check-map "Controls" controls)
   (options/check-call opts call-options)
   (let [session (live-entity node nodes)]
-    (check-map "Controls" controls)
-    (when-let [d (:def node)] (check-controls session d (keys controls)))
+    (when-let [d (:def node)]
+      (check-controls session d (keys controls))
+      (check-arrays session d controls))
     (if (zero? (count controls))
       node
-      (send! node session :n-set {:id node, :controls controls} opts))))
+      (send! node session :n-set {:id (:id node), :controls controls} opts))))
 
 (defn set-control-range!
   "See `espalier.core/set-control-range!`."
@@ -162,7 +201,8 @@
   (options/check-call opts call-options)
   (let [session (live-entity node nodes)]
     (when-let [d (:def node)] (check-controls session d [control]))
-    (send! node session :n-setn {:id node, :ranges [[control values]]} opts)))
+    (let [control (if (and (:def node) (sequential? values)) (from-index session (:def node) control (count values)) control)]
+      (send! node session :n-setn {:id (:id node), :ranges [[control values]]} opts))))
 
 (defn- mapping [bus]
   (if (nil? bus)
@@ -213,7 +253,7 @@
         session  (live-entity synth #{:synth})
         known    (get (:synthdefs (mirror/known (:mirror session))) (:def synth))
         controls (cond
-                   (some? controls) (vec controls)
+                   (some? controls) (if (or (sequential? controls) (set? controls)) (vec controls) [controls])
                    known            (vec (keys known))
                    :else (throw (error/error :unknown-synthdef
                                              (str "Which controls " synth " has is not known here, for its SynthDef was not sent from here."
@@ -241,8 +281,12 @@
   (let [{:keys [timeout-ms]} (options/check-call opts #{:timeout-ms})
         session (live-entity synth #{:synth})]
     (check-controls session (:def synth) [control])
+    (when (and (= :supernova (:engine session)) (not (contains? (:synthdefs (mirror/known (:mirror session))) (:def synth))))
+      (throw (error/error :unknown-synthdef
+                          (str "How many controls " synth " has is not known here, for its SynthDef was not sent from here, and supernova reads beyond them.")
+                          {:entity synth})))
     (mapv message/number
-          (drop 4 (moment/question! (:server synth) (command/request :s-getn {:id synth, :control control, :count n} (:limits session)) timeout-ms)))))
+          (drop 4 (moment/question! (:server synth) (command/request :s-getn {:id synth, :control (if (and (int? n) (<= 1 (long n) 4096)) (from-index session (:def synth) control n) control), :count n} (:limits session)) timeout-ms)))))
 
 ;; ---- life
 
@@ -259,10 +303,19 @@
   "Frees a node; harmless where it has ended."
   [node opts]
   (options/check-call opts call-options)
+  (when (and (entity? node) (= :group (:kind node)) (session/default-group? (:id node)))
+    (throw (error/error :refused-command (str node " is not freed: new nodes go there. (sc/free-children! …) frees what is in it.") {:entity node})))
   (when-let [session (here? node)]
-    (send! node session :n-free {:ids [node]} opts)
-    (when-not (moment/inside? (:server node))
-      (mirror/ending! (:mirror session) (:id node))))
+    (refuse-waiting! node session)
+    (let [{:keys [mirror limits]} session
+          request (command/request :n-free {:ids [node]} limits)
+          ;; One that has not started is not reached, and may be freed later.
+          ends?   (and (not (moment/inside? (:server node))) (mirror/started? mirror (:id node)))]
+      (when ends? (mirror/ending! mirror (:id node)))
+      (try (moment/request! (:server node) request opts)
+           (catch Throwable e
+             (when ends? (mirror/not-ending! mirror (:id node)))
+             (throw e)))))
   node)
 
 (defn release!
@@ -390,39 +443,46 @@
 (defn active?
   "See `espalier.core/active?`."
   [node]
-  (let [session (live-entity node nodes)]
+  (let [session (entities/check-login node nodes)]
     (= :playing (:status (get (:nodes (mirror/known (:mirror session))) (:id node))))))
 
 ;; ---- waiting
 
 (defn- await-news
-  "Waits for a message about a node, or for what a look at it shows."
-  [{:keys [server id] :as node} address seen? timeout-ms]
+  "Waits for a message about a node, or for what a look at it shows; `what` has not
+  happened when it is in vain."
+  [{:keys [server id] :as node} address what seen? timeout-ms]
   (moment/refuse-inside! address)
   (let [{:keys [dispatcher] :as session} (entities/check-login node nodes)
         timeout-ms (long (or timeout-ms (:timeout-ms session)))
-        end        (+ (session/milliseconds) timeout-ms)]
+        end        (+ (session/milliseconds) timeout-ms)
+        heard?     (fn [waiter wait-ms]
+                     (try (dispatch/await! dispatcher waiter wait-ms) true
+                          (catch clojure.lang.ExceptionInfo e
+                            (when-not (= :espalier.error/no-answer (error/code e)) (throw e)))))]
     ;; A message may be lost in a burst, so every half second the node is looked at.
     (loop []
       (let [waiter (dispatch/expect! dispatcher [address id] [address id])
-            left   (max 1 (- end (session/milliseconds)))]
-        (if (or (seen? (session/look-at! session [id] left))
-                (try (dispatch/await! dispatcher waiter (min 500 left)) true
-                     (catch clojure.lang.ExceptionInfo e
-                       (when (or (not= :espalier.error/no-answer (error/code e)) (<= left 500))
-                         (throw e)))))
-          (do (dispatch/forget! dispatcher waiter) node)
-          (recur))))))
+            left   (- end (session/milliseconds))]
+        (case (try (cond
+                     (seen? (session/look-at! session [id] (max 1000 left))) :done
+                     (heard? waiter (max 1 (min 500 left)))                  :done
+                     (< 0 left)                                              :again)
+                   (finally (dispatch/forget! dispatcher waiter)))
+          :done  node
+          :again (recur)
+          (throw (error/error :no-answer (str node " has not " what " within " timeout-ms " ms. :timeout-ms says how long to wait.")
+                              {:entity node, :timeout-ms timeout-ms})))))))
 
 (defn await-started
   "See `espalier.core/await-started`."
   [node opts]
-  (await-news node "/n_go" #(contains? % (:id node)) (:timeout-ms (options/check-call opts #{:timeout-ms}))))
+  (await-news node "/n_go" "started" #(contains? % (:id node)) (:timeout-ms (options/check-call opts #{:timeout-ms}))))
 
 (defn await-ended
   "See `espalier.core/await-ended`."
   [node opts]
-  (await-news node "/n_end"
+  (await-news node "/n_end" "ended"
               (fn [there]
                 (not (or (contains? there (:id node))
                          (= :expected (:status (get (:nodes (mirror/known (:mirror (handle/live (:server node))))) (:id node)))))))

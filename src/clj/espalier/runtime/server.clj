@@ -167,7 +167,7 @@
   (locked s
     (fn []
       (refuse-online s "boot")
-      (let [asked      (merge (.-options s) boot-options)
+      (let [asked      (handle/merged s boot-options)
             executable (executable/find-executable (:executable (options/check asked)))
             opts       (options/check (assoc asked :executable executable) (executable/platform))]
         (leave! s :booting {:options opts})
@@ -195,7 +195,7 @@
   (locked s
     (fn []
       (refuse-online s "connect")
-      (let [opts (options/check (merge (.-options s) connect-options))]
+      (let [opts (options/check (handle/merged s connect-options))]
         (leave! s :booting {:options opts})
         (try
           (online! s (open-session! s opts false) opts)

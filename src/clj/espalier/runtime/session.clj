@@ -115,14 +115,13 @@
   [session ids timeout-ms]
   (into {}
         (mapcat (fn [ids]
-                  (let [[from open] (fence! session false)
-                        [to close]  (fence! session true)]
+                  (let [[to close] (fence! session true)]
                     (into {}
                           (map (fn [{[_ id :as info] :message}] [(long id) info]))
                           (filter #(= "/n_info" (first (:message %)))
                                   (watch! session
-                                          [{:packets (concat [open ["/error" -1]] (map (fn [id] ["/n_query" id]) ids) [["/error" -2] close])}]
-                                          {from nil, to nil}
+                                          [{:packets (concat [["/error" -1]] (map (fn [id] ["/n_query" id]) ids) [["/error" -2] close])}]
+                                          {to nil}
                                           (constantly false)
                                           (fn [k _] (= to k))
                                           timeout-ms))))))
@@ -420,8 +419,10 @@
   [{:keys [timeout-ms] :as session} mirror]
   (try
     (loop [tries 10]
-      (when-not (or (zero? tries) (mirror/replant! mirror #(read-tree session 0 timeout-ms)))
-        (recur (dec tries))))
+      (if (mirror/replant! mirror #(read-tree session 0 timeout-ms))
+        (run! (fn [id] (when-not (mirror/there? mirror id) (.remove ^ConcurrentHashMap (:node-births session) id)))
+              (vec (keys (:node-births session))))
+        (when (< 1 tries) (recur (dec tries)))))
     ;; The server is gone, or too busy to say; the next look at its counts asks again.
     (catch clojure.lang.ExceptionInfo _)))
 

@@ -27,6 +27,7 @@
   "The SynthDefs that x stands for."
   [x]
   (cond
+    (nil? x) (throw (error/error :invalid-argument "There is no SynthDef in nil; a resource or file of that name was not found, it may be." {:argument :synthdefs, :value x}))
     (and (map? x) (= :synthdef (:kind x))) [x]
     (bytes? x)                             (synthdef/parse x)
     (or (string? x) (instance? File x) (instance? Path x) (instance? URL x)) (synthdef/parse (file-bytes x))
@@ -54,7 +55,7 @@
       (do (when (seq requests)
             (moment/call-at s opts (fn [] (run! #(moment/request! s % {}) requests))))
           (tell!)))
-    all))
+    (mapv :name all)))
 
 (defn free-synthdefs!
   "See `espalier.core/free-synthdefs!`."
@@ -64,5 +65,5 @@
         those   (if (or (sequential? synthdefs) (set? synthdefs)) synthdefs [synthdefs])
         request (command/request :d-free {:names those} (:limits session))]
     (moment/request! s request opts)
-    (mirror/tell! (:mirror session) [:synthdefs-gone (subvec request 1)])
+    (moment/afterwards! s #(mirror/tell! (:mirror session) [:synthdefs-gone (subvec request 1)]))
     s))

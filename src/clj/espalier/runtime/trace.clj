@@ -56,7 +56,11 @@
   "A kernel packet as `espalier.runtime.link/packet` takes it."
   [^OscPacket p]
   (if (instance? OscMessage p)
-    (mapv #(if (bytes? %) (completion %) %) (link/message p))
+    (mapv #(cond
+             (bytes? %)                    (completion %)
+             (instance? java.util.List %) (vec %)
+             :else                         %)
+          (link/message p))
     (let [^OscBundle bundle p]
       {:at      (when-not (= TimeTag/IMMEDIATE (.timeTag bundle)) (TimeTag/toInstant (.timeTag bundle)))
        :packets (mapv data (.packets bundle))})))

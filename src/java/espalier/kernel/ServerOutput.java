@@ -49,7 +49,6 @@ public final class ServerOutput {
           "error:",
           "Exception",
           "exception",
-          "FAILURE IN SERVER",
           "could not initialize audio",
           "jack server is not running",
           "JackDriver: killed by jack",
