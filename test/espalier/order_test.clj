@@ -7,7 +7,7 @@
    [espalier.runtime.link :as link]
    [espalier.servers :as servers])
   (:import
-   (espalier.kernel OscCodec OscMessage)
+   (espalier.kernel OscCodec)
    (java.io BufferedInputStream DataInputStream DataOutputStream)
    (java.net DatagramPacket DatagramSocket InetAddress ServerSocket)
    (java.nio ByteBuffer)

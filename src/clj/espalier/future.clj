@@ -9,7 +9,7 @@
 
   Waiting costs a daemon thread from a pool, not one of the caller's."
   (:require
-   [espalier.core :as core]
+   [espalier.core]
    [espalier.runtime.worker :as worker])
   (:import
    (java.util.concurrent CompletableFuture)))

@@ -1,6 +1,6 @@
 (ns espalier.runtime.dispatch-test
   (:require
-   [clojure.test :refer [deftest is testing]]
+   [clojure.test :refer [deftest is]]
    [espalier.runtime.dispatch :as dispatch]
    [espalier.runtime.link :as link]
    [espalier.servers :refer [error-of eventually]])

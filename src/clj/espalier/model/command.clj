@@ -54,7 +54,7 @@
 
       (:command (of [\"/sync\" 1]))  ;=> :sync"
   [request]
-  (by-address (nth request 0)))
+  (by-address (nth request 0 nil)))
 
 (defn entry
   "The entry of a command by its name.

@@ -10,7 +10,6 @@
    [espalier.runtime.dispatch :as dispatch]
    [espalier.runtime.entities :as entities :refer [live-entity]]
    [espalier.runtime.handle :as handle]
-   [espalier.runtime.link :as link]
    [espalier.runtime.mirror :as mirror]
    [espalier.runtime.moment :as moment]
    [espalier.runtime.session :as session])

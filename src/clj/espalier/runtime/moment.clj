@@ -11,7 +11,6 @@
    [espalier.model.message :as message]
    [espalier.model.state :as state]
    [espalier.runtime.clock :as clock]
-   [espalier.runtime.dispatch :as dispatch]
    [espalier.runtime.handle :as handle]
    [espalier.runtime.link :as link]
    [espalier.runtime.mirror :as mirror]
@@ -64,7 +63,8 @@
   "Throws `:espalier.error/question-in-moment` within a moment: `what` cannot be answered
   there."
   [what]
-  (when (some? *moment*)
+  ;; A future that was started within a moment may ask: it is no part of it.
+  (when (and (some? *moment*) (identical? (Thread/currentThread) (.-thread ^Moment *moment*)))
     (throw (error/error :question-in-moment
                         (str what " cannot be answered within a moment, for nothing of it is sent yet. Ask before (sc/at …), or after it.")
                         {:call what}))))
@@ -391,10 +391,11 @@
                                        " and cannot be split for the asynchronous commands in it. Give them a moment of their own.")
                                   {:limit-bytes limit-bytes})))))))))
 
-(defn- check-items
-  "Throws what can be known to be wrong before anything is sent."
+(defn- checked
+  "Items made ready, after all has been looked at that can be known to be wrong before
+  anything is sent."
   [session items {:keys [at confirm]}]
-  (let [{:keys [items made alone? news]} (ready session items)
+  (let [{:keys [items made alone? news] :as ready} (ready session items)
         ;; To confirm a request takes up to five answers.
         news (if (and confirm (not (:tells-failures? session))) (+ (long news) (* 5 (count items))) news)]
     (when (and (< (long most-news-at-once) (long news)) (not alone?))
@@ -403,12 +404,14 @@
                                ". Do it in several moments.")
                           {:news news, :most most-news-at-once})))
     (check-node-count session made items false 0)
-    (check-sizes session items at)))
+    (check-sizes session items at)
+    ready))
 
-(defn- send-items! [s items {:keys [at confirm timeout-ms]}]
+(defn- send-ready!
+  "Sends items that were made ready."
+  [s {:keys [items made often?]} {:keys [at confirm timeout-ms]}]
   (let [{:keys [timeout-ms] :as session} (update (handle/live s) :timeout-ms #(or timeout-ms %))
-        options {:confirm confirm, :timeout-ms timeout-ms}
-        {:keys [items made often?]} (ready session items)]
+        options {:confirm confirm, :timeout-ms timeout-ms}]
     (when confirm (check-node-count session made items confirm timeout-ms))
     (mirror/sent! (:mirror session) made (if at (milliseconds-until at) 0))
     (cond
@@ -444,7 +447,7 @@
     (when-not (:tells-failures? session) (note-places! session request))
     (cond
       m (do (.add ^ArrayList (.-items ^Moment m) {:request request}) nil)
-      (or (:confirm options) (:async? (command/of request)) (careful? session request)) (send-items! s [{:request request}] options)
+      (or (:confirm options) (:async? (command/of request)) (careful? session request)) (send-ready! s (ready session [{:request request}]) options)
       :else (link/send! (:link session) request))))
 
 (defn send-raw!
@@ -517,11 +520,12 @@
   [s options]
   (when-not (inside? s) options))
 
-(defn- check-moment!
-  "Throws what can be known to be wrong with a moment before anything of it is sent."
+(defn- checked-moment
+  "What of a moment is to be sent, or nil; throws what can be known to be wrong with it
+  before."
   [^Moment m]
   (when (pos? (.size ^ArrayList (.-items m)))
-    (check-items (handle/live (.-server m)) (vec (.-items m)) (.-options m))))
+    (checked (handle/live (.-server m)) (vec (.-items m)) (.-options m))))
 
 (defn- give-back-refused!
   "Gives back the buffers that were taken for requests which the server has refused."
@@ -536,9 +540,9 @@
       (when (and (= :buffer kind) (contains? refused id) (not= :espalier.error/no-answer (error/code e)))
         (f)))))
 
-(defn- send-moment! [^Moment m]
-  (when (pos? (.size ^ArrayList (.-items m)))
-    (send-items! (.-server m) (vec (.-items m)) (.-options m)))
+(defn- send-moment! [^Moment m ready]
+  (when ready
+    (send-ready! (.-server m) ready (.-options m)))
   (let [fs (vec (.-afterwards m))
         at (:at (.-options m))]
     (when (seq fs)
@@ -567,14 +571,14 @@
                    (catch Throwable e
                      (.remove later m)
                      (throw e))))
-          (let [result (gather! m f)]
+          (let [result (gather! m f)
+                all    (vec (cons m later))
+                ready  (try (mapv checked-moment all)
+                            (catch Throwable e
+                              (roll-back! undo 0)
+                              (throw e)))]
             (try
-              (run! check-moment! (cons m later))
-              (catch Throwable e
-                (roll-back! undo 0)
-                (throw e)))
-            (try
-              (run! send-moment! (cons m later))
+              (dorun (map send-moment! all ready))
               (catch Throwable e
                 (give-back-refused! undo e)
                 (throw e)))
