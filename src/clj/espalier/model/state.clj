@@ -316,13 +316,19 @@
 
 ;; --- What the client does, and what it asked for
 
-(defn- expect [state id attributes]
-  (let [id (long id)]
-    (if (confirmed? (node-of state id))
-      state
-      (assoc-in state [:nodes id]
-                (cond-> (assoc (orphan attributes) :id id :status :expected)
-                  (group? attributes) (assoc :head nil :tail nil))))))
+(defn- expect
+  "The state with nodes expected, `[id attributes]` each."
+  [state expected]
+  (assoc state :nodes
+    (persistent!
+      (reduce (fn [nodes [id attributes]]
+                (let [id (long id)]
+                  (if (confirmed? (get nodes id))
+                    nodes
+                    (assoc! nodes id (cond-> (assoc (orphan attributes) :id id :status :expected)
+                                       (group? attributes) (assoc :head nil :tail nil))))))
+              (transient (:nodes state))
+              expected))))
 
 (defn- forget [state ids]
   (assoc state :nodes
@@ -450,6 +456,7 @@
   What the client does:
 
       [:expect id {:kind :synth :def \"bell\"}]  it asked for a node, which it knows nothing of yet
+      [:expect-all [[id {…}] …]]               the same of many
       [:forget ids]                            what of these is still only expected will not come
       [:tree tree]                             `espalier.model.tree/parse` of a queried group
       [:gone ids]                              these do not exist, nor what was below them
@@ -467,7 +474,8 @@
     ("/n_go" "/n_end" "/n_move" "/n_on" "/n_off" "/n_info") (notified state event)
     "/done"  (done state (nth event 1 nil) (nth event 2 nil))
     "/b_info" (informed state (rest event))
-    :expect  (expect state (nth event 1) (nth event 2))
+    :expect  (expect state [(subvec event 1)])
+    :expect-all (expect state (nth event 1))
     :forget  (forget state (nth event 1))
     :tree    (replant state (nth event 1))
     :gone    (reduce drop-node state (nth event 1))

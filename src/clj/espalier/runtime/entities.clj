@@ -192,7 +192,8 @@
                          given     given
                          permanent (next-permanent ids)
                          ;; One that was given by hand may be in the way.
-                         :else     (first (remove #(.containsKey births %) (repeatedly #(long (.next ids)))))))
+                         :else     (loop [id (long (.next ids))]
+                                     (if (.containsKey births id) (recur (long (.next ids))) id))))
         born     (birth session)
         before   (.get births id)
         given-back (AtomicBoolean.)

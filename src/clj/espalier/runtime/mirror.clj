@@ -86,9 +86,9 @@
                                      (keep (fn [id]
                                              (when-let [facts (some-> ^Expected (.get due id) .-facts)]
                                                (.put due id (Expected. facts at))
-                                               [:expect id facts])))
+                                               [id facts])))
                                      ids)]
-    (swap! (.-known m) #(reduce state/step % news))))
+    (tell! m [:expect-all news])))
 
 (defn forget!
   "Notes that expected nodes will not come."
