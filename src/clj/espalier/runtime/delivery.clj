@@ -1,0 +1,351 @@
+(ns espalier.runtime.delivery
+  "How requests go to a server: as one bundle, or as parts that take effect together,
+  at once or at a time, and what is waited for. What they are to be is worked out by
+  `espalier.model.bundle`."
+  (:require
+   [espalier.model.bundle :as bundle]
+   [espalier.model.command :as command]
+   [espalier.model.error :as error]
+   [espalier.model.failure :as failure]
+   [espalier.model.message :as message]
+   [espalier.model.state :as state]
+   [espalier.runtime.clock :as clock]
+   [espalier.runtime.link :as link]
+   [espalier.runtime.mirror :as mirror]
+   [espalier.runtime.session :as session])
+  (:import
+   (java.time Duration Instant)))
+
+(set! *warn-on-reflection* true)
+
+(defn- confirmable
+  "The items with fences around each request that is carried out with the sound, and
+  with looks at the nodes where the server tells of no failure: `:items`, `:windows`,
+  and by step its `:request`."
+  [session items]
+  (let [looks?  (not (:tells-failures? session))
+        ;; scsynth passes over a node that is not there, but not here.
+        nods    (fn [[address :as request]]
+                  (when (and (not looks?) (contains? #{"/n_before" "/n_after" "/n_order"} address))
+                    (map (fn [id] {:request ["/n_set" id]}) (remove zero? (keys (:needs (failure/nodes-of request)))))))
+        look    (fn [ids] (into [] (comp (remove zero?) (map (fn [id] {:request ["/n_query" id]}))) ids))
+        fence   (fn [] (let [[k m] (session/fence! session false)] [k {:request m}]))
+        fenced  (fn fenced [acc {:keys [request completion] :as item}]
+                  (if (bundle/asynchronous? item)
+                    (let [inner (reduce fenced (assoc acc :items [], :open nil) completion)]
+                      (-> (merge acc (select-keys inner [:windows :steps]))
+                          (update :items conj (cond-> item completion (assoc :completion (:items inner))))
+                          (assoc :open nil)))
+                    (let [i     (count (:steps acc))
+                          {:keys [needs makes]} (when looks? (failure/nodes-of request))
+                          ;; The fence that opens this step: the last one's end, or a new one.
+                          [open open-items] (if (:open acc) [(:open acc) []] (let [[k f] (fence)] [k [f]]))
+                          [mid mid-items]   (if looks?
+                                              (let [[k f] (fence)]
+                                                [k (conj (look (concat (keys needs) makes)) f)])
+                                              [nil []])
+                          [end f]           (fence)]
+                      (-> acc
+                          (update :items into (concat open-items mid-items (nods request) [{:request request}] (when looks? (look makes)) [f]))
+                          (update :windows merge (cond-> {open [i (if looks? :before :after)], end nil} mid (assoc mid [i :after])))
+                          (update :steps conj request)
+                          (assoc :open end)))))]
+    (reduce fenced {:items [], :windows {}, :steps [], :open nil} items)))
+
+(defn- seen-nodes [seen step]
+  (into {} (comp (filter #(and (= step (:step %)) (= "/n_info" (first (:message %)))))
+                 (map (fn [{[_ id _ _ _ group] :message}] [(long id) (if (= 1 group) :group :synth)])))
+        seen))
+
+(defn- failures
+  "The errors of the steps that failed, in their order."
+  [{:keys [tells-failures? mirror]} steps seen]
+  (let [known (keys (:synthdefs (mirror/known mirror)))]
+    (into []
+          (keep-indexed
+            (fn [i request]
+              (if tells-failures?
+                (some (fn [{[address :as fail] :message, step :step}]
+                        (when (and (= "/fail" address) (= [i :after] step))
+                          (failure/error-of request (failure/words fail) {:reply fail, :known known})))
+                      seen)
+                (failure/inferred request (seen-nodes seen [i :before]) (seen-nodes seen [i :after]) known))))
+          steps)))
+
+(defn- level-failures
+  "The errors of asynchronous requests whose `/sync` is answered and which were not."
+  [{:keys [requests]} seen]
+  (let [said (map :message seen)]
+    (into []
+          (keep (fn [request]
+                  (when-not (or (= "/sync" (first request))
+                                (some #(message/matches? (command/reply-to request) %) said))
+                    (if-let [fail (some #(when (and (= "/fail" (first %)) (failure/mine? request %)) %) said)]
+                      (failure/error-of request (failure/words fail) {:reply fail})
+                      (failure/error-of request "no word of it" {:inferred true})))))
+          requests)))
+
+(defn- throw-first [errors]
+  (when-let [e (first errors)]
+    (throw (if (next errors)
+             (error/error (keyword (name (error/code e)))
+                          (str (ex-message e) " (and " (dec (count errors)) " more, in :failures)")
+                          (assoc (ex-data e) :failures (vec errors)))
+             e))))
+
+(defn- send-watched!
+  "Sends packets and waits until all fences of the steps and levels are answered, or
+  those of a level that has failed, behind which nothing comes."
+  [session packets {:keys [windows steps levels]} timeout-ms]
+  (let [by-sync   (into {} (map (fn [{:keys [sync] :as level}] [(- -1 (long sync)) level])) levels)
+        missing   (atom (into (set (keys windows)) (keys by-sync)))
+        requests  (mapcat :requests levels)
+        seen      (session/watch! session packets
+                                  (merge windows (zipmap (keys by-sync) (repeat nil)))
+                                  (fn [fail] (some #(failure/mine? % fail) requests))
+                                  (fn [k seen]
+                                    (or (empty? (swap! missing disj k))
+                                        (some-> (by-sync k) (level-failures seen) seq)))
+                                  timeout-ms)
+        arrived?  (fn [{:keys [sync]}] (not (contains? @missing (- -1 (long sync)))))]
+    (throw-first (into (into [] (mapcat #(level-failures % seen)) (filter arrived? levels))
+                       (failures session steps seen)))))
+
+(defn- packet-of [requests at]
+  (if (and (nil? at) (= 1 (count requests)))
+    (first requests)
+    {:at at, :packets requests}))
+
+(defn- split-lead
+  "How far ahead of now the parts of a moment are sent that must happen together."
+  ^Duration []
+  (Duration/ofMillis 100))
+
+(defn- send-parts!
+  "Sends requests in several bundles of one time, so that all are carried out in one
+  block, and waits until each part has been."
+  [{:keys [limit-bytes] :as session} requests checks at timeout-ms wait?]
+  (let [parts  (bundle/parts requests (- (long limit-bytes) 64))
+        fences (repeatedly (count parts) #(session/fence! session false))
+        ready  (mapv (fn [part [_ fence]] (conj part fence)) parts fences)
+        at     (or at (.plus (clock/now) (split-lead)))
+        ready  (mapv #(packet-of % at) ready)]
+    (if wait?
+      (send-watched! session ready (update checks :windows merge (zipmap (map first fences) (repeat :same))) timeout-ms)
+      (run! #(link/send! (:link session) %) ready))))
+
+(def ^:private most-levels
+  "Completions nested deeper are sent one after the other instead."
+  50)
+
+(declare send-now!)
+
+(defn- send-staged!
+  "Sends items that are too many or too deep for one packet one stage after the other."
+  [{:keys [limit-bytes] :as session} items options]
+  (let [stages (mapcat (fn [stage]
+                         (if (some bundle/asynchronous? stage)
+                           (map (fn [part] (mapv (fn [r] {:request r}) part))
+                                (bundle/parts (map :request stage) (- (long limit-bytes) 32)))
+                           [stage]))
+                       (bundle/stages items))]
+    ;; Each that is too large is found before anything is sent.
+    (run! #(bundle/parts (map :request %) (- (long limit-bytes) 64)) stages)
+    (run! #(send-now! session % options) stages)))
+
+(defn- send-chained!
+  "Sends items some of which are asynchronous, or are to be confirmed, as one bundle,
+  and waits."
+  [{:keys [limit-bytes] :as session} items {:keys [confirm timeout-ms] :as options}]
+  (let [checks  (if confirm (confirmable session items) {:items items})
+        {:keys [packets levels]} (bundle/chain (:items checks) (repeatedly #(second (second (session/fence! session true)))))
+        checks  (assoc checks :levels levels)]
+    (cond
+      (<= (command/packets-bytes packets) (long limit-bytes))
+      (send-watched! session [(packet-of packets nil)] checks timeout-ms)
+
+      (not-any? bundle/asynchronous? items)
+      (send-parts! session packets checks nil timeout-ms true)
+
+      (next items)
+      (send-staged! session items options)
+
+      :else
+      (bundle/parts packets (dec (long limit-bytes))))))
+
+(defn- send-now!
+  "Sends items at once. Waits for what is asynchronous, for what is to be confirmed,
+  and where there are several parts."
+  [{:keys [limit-bytes link] :as session} items {:keys [confirm timeout-ms] :as options}]
+  (let [async? (some bundle/asynchronous? items)]
+    (cond
+      (and async? (next items)
+           (< (long most-levels) (bounded-count (inc (long most-levels)) (bundle/levels items))))
+      (send-staged! session items options)
+
+      (or async? confirm)
+      (send-chained! session items options)
+
+      :else
+      (let [requests (mapv :request items)]
+        (if (<= (command/packets-bytes requests) (long limit-bytes))
+          (link/send! link (packet-of requests nil))
+          (send-parts! session requests {} nil timeout-ms true))))))
+
+(defn milliseconds-until
+  "How long it is until an Instant, 0 where it is past."
+  ^long [^Instant at]
+  (max 0 (.toMillis (Duration/between (clock/now) at))))
+
+(defn- send-at!
+  "Sends items for a time to come: ahead what makes things that are not there yet."
+  [{:keys [limit-bytes link] :as session} items ^Instant at {:keys [confirm timeout-ms] :as options}]
+  (let [[ahead later] (bundle/ahead items)]
+    (when (seq ahead)
+      (send-now! session (bundle/merged ahead) options))
+    (when (seq later)
+      (let [later   (bundle/merged later)
+            checks  (if confirm (confirmable session later) {:items later})
+            {:keys [packets]} (bundle/chain (:items checks) nil)
+            wait-ms (when confirm (+ (milliseconds-until at) (long timeout-ms)))]
+        (cond
+          (< (command/packets-bytes packets) (- (long limit-bytes) 16))
+          (if confirm
+            (send-watched! session [{:at at, :packets packets}] checks wait-ms)
+            (link/send! link {:at at, :packets packets}))
+
+          (some bundle/asynchronous? later)
+          (throw (error/error :packet-too-large
+                              (str "What is to happen at " at " does not fit into the " limit-bytes " bytes that the server takes at once,"
+                                   " and cannot be split for the asynchronous commands in it. Give them a moment of their own.")
+                              {:limit-bytes limit-bytes}))
+          :else (send-parts! session packets checks at wait-ms confirm))))))
+
+(defn- made-nodes
+  "The ids of the nodes that items make."
+  [items]
+  (into []
+        (mapcat (fn [{[address :as request] :request, completion :completion}]
+                  (case address
+                    ("/s_new" "/s_newargs") [(nth request 2)]
+                    ("/g_new" "/p_new")     (take-nth 3 (rest request))
+                    (when completion (made-nodes completion)))))
+        items))
+
+(defn- check-node-count
+  "Throws where more nodes are to be made than the server can hold."
+  [session made items confirm timeout-ms]
+  (let [made (count made)
+        {:keys [tells-failures? maximum-node-count]} session]
+    (when (pos? made)
+      ;; supernova minds no limit, and dies where its memory ends.
+      (let [there (if (and confirm (not tells-failures?))
+                    (let [{:keys [synth-count group-count]} (message/status (session/question! session ["/status"] timeout-ms))]
+                      (+ (long synth-count) (long group-count)))
+                    1)]
+        (when (< (long maximum-node-count) (+ (long there) (long made)))
+          (throw (failure/error-of (:request (first items)) "too many nodes"
+                                   {:nodes made, :nodes-there there, :maximum-node-count maximum-node-count})))))))
+
+;; supernova 3.13 has no more memory for what it tells of nodes than some 2,500 starts and ends in a burst need, and
+;; crashes beyond. Freed one by one the bursts are slower, and 4,000 in one block go well.
+
+(def ^:private many-nodes 200)
+(def ^:private most-news-at-once 4000)
+
+(def ^:private frees-groups #{"/n_free" "/g_freeAll" "/g_deepFree"})
+
+(defn- made-below
+  "By group, the nodes that items make in it, as far as that can be told."
+  [items known]
+  (reduce (fn [{:keys [parents] :as acc} [id action target]]
+            (let [parent (if (< (long action) 2) target (or (get parents target) (:parent (get (:nodes known) target))))]
+              (-> acc (assoc-in [:parents id] parent) (update-in [:children parent] (fnil conj []) id))))
+          {:parents {}, :children {}}
+          (mapcat (fn [{[address :as request] :request}]
+                    (case address
+                      "/s_new"            [(subvec request 2 5)]
+                      ("/g_new" "/p_new") (partition 3 (rest request))
+                      nil))
+                  items)))
+
+(defn- freed-one-by-one
+  "The items, with what is in a group freed node by node before the group is, where
+  there is much of it."
+  [{:keys [mirror]} items]
+  (let [known    (mirror/known mirror)
+        children (delay (:children (made-below items known)))]
+    (into []
+          (mapcat (fn [{[address & ids] :request :as item}]
+                    (if (contains? frees-groups address)
+                      (let [below (mapcat #(state/below known % @children) ids)
+                            below (if (= "/g_deepFree" address) (filter #(= :synth (:kind (get (:nodes known) %))) below) below)]
+                        (if (< (long many-nodes) (bounded-count 1000 below))
+                          (conj (mapv (fn [id] {:request ["/n_free" id]}) below) item)
+                          [item]))
+                      [item])))
+          items)))
+
+(defn careful?
+  "Whether a request must not go as it is to this server."
+  [{:keys [tells-failures?]} request]
+  (and (not tells-failures?) (contains? frees-groups (nth request 0))))
+
+(defn ready
+  "Items as they are sent to this server, and what is to be known of them."
+  [session items]
+  (let [made   (made-nodes items)
+        alone? (nil? (next items))
+        items  (if (and (not (:tells-failures? session)) (some #(careful? session (:request %)) items))
+                 (freed-one-by-one session items)
+                 items)
+        news   (if (:tells-failures? session) 0 (+ (count made) (count (filter #(= "/n_free" (first (:request %))) items))))]
+    {:items items, :made made, :alone? alone?, :news news, :often? (< (long most-news-at-once) (long news))}))
+
+(defn- check-sizes
+  "Throws where one request fits into no packet, or what is to come together not into
+  one that it must."
+  [{:keys [limit-bytes]} items at]
+  (let [room (- (long limit-bytes) 64)]
+    (bundle/parts (map :request items) room)
+    (when at
+      (let [[_ later] (bundle/ahead items)]
+        (when (some bundle/asynchronous? later)
+          (let [{:keys [packets]} (bundle/chain (bundle/merged later) nil)]
+            (when (< room (command/packets-bytes packets))
+              (throw (error/error :packet-too-large
+                                  (str "What is to happen at " at " does not fit into the " limit-bytes " bytes that the server takes at once,"
+                                       " and cannot be split for the asynchronous commands in it. Give them a moment of their own.")
+                                  {:limit-bytes limit-bytes})))))))))
+
+(defn checked
+  "Items made ready, after all has been looked at that can be known to be wrong before
+  anything is sent."
+  [session items {:keys [at confirm]}]
+  (let [{:keys [items made alone? news] :as ready} (ready session items)
+        ;; To confirm a request takes up to five answers.
+        news (if (and confirm (not (:tells-failures? session))) (+ (long news) (* 5 (count items))) news)]
+    (when (and (< (long most-news-at-once) (long news)) (not alone?))
+      (throw (error/error :too-much-at-once
+                          (str "Of this supernova would have to tell " news " things in one block, and it does not survive more than " most-news-at-once
+                               ". Do it in several moments.")
+                          {:news news, :most most-news-at-once})))
+    (check-node-count session made items false 0)
+    (check-sizes session items at)
+    ready))
+
+(defn send-ready!
+  "Sends items that were made ready on a session.
+
+  `at`          an Instant, or nil for now
+  `confirm`     whether to wait for everything, and to throw what the server refuses
+  `timeout-ms`  how long to wait; nil is the session's own"
+  [session {:keys [items made often?]} {:keys [at confirm timeout-ms]}]
+  (let [{:keys [timeout-ms] :as session} (update session :timeout-ms #(or timeout-ms %))
+        options {:confirm confirm, :timeout-ms timeout-ms}]
+    (when confirm (check-node-count session made items confirm timeout-ms))
+    (mirror/sent! (:mirror session) made (if at (milliseconds-until at) 0))
+    (cond
+      at     (send-at! session items at options)
+      often? (run! #(send-parts! session (mapv :request %) {} nil timeout-ms true) (partition-all 1000 items))
+      :else  (send-now! session (bundle/merged items) options))))
