@@ -224,7 +224,8 @@
                (select-keys options [:protocol :ip-address :port])))
 
 (defn- ask-login! [session]
-  (ask! session ["/notify" 1] ["/done" "/notify"]))
+  ;; With a number: the answer to a logout that our port's owner before us did not wait for has none.
+  (ask! session ["/notify" 1] ["/done" "/notify" nil]))
 
 (defn- login
   "`{:client-id …, :maximum-logins …}` as the server has it."
