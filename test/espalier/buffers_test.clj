@@ -7,7 +7,7 @@
    [clojure.string :as str]
    [clojure.test :refer [deftest do-report is testing use-fixtures]]
    [espalier.core :as sc]
-   [espalier.servers :as servers :refer [error-of]])
+   [espalier.servers :as servers :refer [code-of error-of refused refuses sent-after]])
   (:import
    (java.io File)
    (java.nio.file Files)
@@ -79,28 +79,6 @@
   [s]
   (set (keep (fn [^File f] (try (str (Files/readSymbolicLink (.toPath f))) (catch java.io.IOException _)))
              (.listFiles (io/file "/proc" (str (servers/pid s)) "fd")))))
-
-(defn- code-of
-  "The error code that `f` throws, or the class of what is no error of ours."
-  [f]
-  (try (error-of f) (catch Throwable e (class e))))
-
-(defn- sent-after
-  "What went out since packet `n`, but for the questions whether the server is alive."
-  [s n]
-  (into [] (comp (map :packet) (remove #{["/status"]})) (sc/trace s {:direction :sent, :after n})))
-
-(defn- refused
-  "Asserts of each `[code call what]` that the call throws that error, and that nothing
-  of all this reaches the server."
-  [s rows]
-  (let [n (:n (peek (sc/trace s {:limit 1})))]
-    (doseq [[code call what] rows]
-      (testing (if (nil? what) "" (pr-str what))
-        (is (= code (code-of call)))))
-    (is (= [] (sent-after s n)))))
-
-(defn- refuses [s code f] (refused s [[code f]]))
 
 (defn- with-files
   "Calls `f` with a function from names to paths in a directory that is deleted then."

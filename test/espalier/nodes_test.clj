@@ -7,7 +7,7 @@
    [clojure.string :as str]
    [clojure.test :refer [deftest do-report is testing use-fixtures]]
    [espalier.core :as sc]
-   [espalier.servers :as servers :refer [error-of eventually]])
+   [espalier.servers :as servers :refer [code-of error-of eventually last-n refused refuses sent-after]])
   (:import
    (java.time Duration Instant)
    (java.util.concurrent LinkedBlockingQueue TimeUnit)))
@@ -68,30 +68,6 @@
     (cond (nil? node)       :no-such-synth
           (= id (:id node)) (:controls node)
           :else             (recur (concat more (:children node))))))
-
-(defn- last-n [s] (:n (peek (sc/trace s {:limit 1}))))
-
-(defn- code-of
-  "The error code that `f` throws, or the class of what is no error of ours."
-  [f]
-  (try (error-of f) (catch Throwable e (class e))))
-
-(defn- sent-after
-  "What went out since packet `n`, but for the questions whether the server is alive."
-  [s n]
-  (into [] (comp (map :packet) (remove #{["/status"]})) (sc/trace s {:direction :sent, :after n})))
-
-(defn- refused
-  "Asserts of each `[code call what]` that the call throws that error, and that nothing
-  of all this reaches the server."
-  [s rows]
-  (let [n (last-n s)]
-    (doseq [[code call what] rows]
-      (testing (if (nil? what) "" (pr-str what))
-        (is (= code (code-of call)))))
-    (is (= [] (sent-after s n)))))
-
-(defn- refuses [s code f] (refused s [[code f]]))
 
 (defn- heard
   "Listens to messages that fit `pattern`. Returns a function that waits for the next."

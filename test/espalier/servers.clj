@@ -47,6 +47,33 @@
   [f]
   (try (f) nil (catch clojure.lang.ExceptionInfo e e)))
 
+(defn code-of
+  "The error code that `f` throws, or the class of what is no error of ours."
+  [f]
+  (try (error-of f) (catch Throwable e (class e))))
+
+(defn sent-after
+  "What went out since packet `n`, but for the questions whether the server is alive."
+  [s n]
+  (into [] (comp (map :packet) (remove #{["/status"]})) (sc/trace s {:direction :sent, :after n})))
+
+(defn last-n
+  "The number of the last packet that went either way."
+  [s]
+  (:n (peek (sc/trace s {:limit 1}))))
+
+(defn refused
+  "Asserts of each `[code call what]` that the call throws that error, and that nothing
+  of all this reaches the server."
+  [s rows]
+  (let [n (last-n s)]
+    (doseq [[code call what] rows]
+      (testing (if (nil? what) "" (pr-str what))
+        (is (= code (code-of call)))))
+    (is (= [] (sent-after s n)))))
+
+(defn refuses "As `refused`, for one call." [s code f] (refused s [[code f]]))
+
 (defn eventually
   "Waits until `f` returns something true, and returns it; false after 10 s."
   [f]

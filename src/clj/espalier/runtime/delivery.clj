@@ -192,6 +192,12 @@
           (link/send! link (packet-of requests nil))
           (send-parts! session requests {} nil timeout-ms true))))))
 
+(defn- too-large-together [at limit-bytes]
+  (error/error :packet-too-large
+               (str "What is to happen at " at " does not fit into the " limit-bytes " bytes that the server takes at once,"
+                    " and cannot be split for the asynchronous commands in it. Give them a moment of their own.")
+               {:limit-bytes limit-bytes}))
+
 (defn milliseconds-until
   "How long it is until an Instant, 0 where it is past."
   ^long [^Instant at]
@@ -215,10 +221,7 @@
             (link/send! link {:at at, :packets packets}))
 
           (some bundle/asynchronous? later)
-          (throw (error/error :packet-too-large
-                              (str "What is to happen at " at " does not fit into the " limit-bytes " bytes that the server takes at once,"
-                                   " and cannot be split for the asynchronous commands in it. Give them a moment of their own.")
-                              {:limit-bytes limit-bytes}))
+          (throw (too-large-together at limit-bytes))
           :else (send-parts! session packets checks at wait-ms confirm))))))
 
 (defn- made-nodes
@@ -313,10 +316,7 @@
         (when (some bundle/asynchronous? later)
           (let [{:keys [packets]} (bundle/chain (bundle/merged later) nil)]
             (when (< room (command/packets-bytes packets))
-              (throw (error/error :packet-too-large
-                                  (str "What is to happen at " at " does not fit into the " limit-bytes " bytes that the server takes at once,"
-                                       " and cannot be split for the asynchronous commands in it. Give them a moment of their own.")
-                                  {:limit-bytes limit-bytes})))))))))
+              (throw (too-large-together at limit-bytes)))))))))
 
 (defn checked
   "Items made ready, after all has been looked at that can be known to be wrong before

@@ -141,9 +141,7 @@
   Throws `:espalier.error/no-entity` for anything that is none or of another kind
   than `kinds`, a set, what `resolve-in` throws, and `:espalier.error/server-offline`."
   [e kinds]
-  (when-not (and (entity? e) (contains? kinds (:kind e)))
-    (throw (no-entity e kinds)))
-  (let [session (handle/live (:server e))]
+  (let [session (check-login e kinds)]
     (resolve-in (:server e) session e)
     session))
 

@@ -21,6 +21,14 @@
 
 ;; ---- names of controls
 
+(defn- known-controls
+  "The controls of a SynthDef by their names, or nil where it was not sent from here."
+  [session synthdef]
+  (get (:synthdefs (mirror/known (:mirror session))) synthdef))
+
+(defn- control-name [control]
+  (if (ident? control) (name control) control))
+
 (defn- unknown-control [control synthdef known]
   (error/error :unknown-control
                (str "SynthDef " synthdef " has no control " (pr-str control) "." (error/hint control (keys known))
@@ -33,11 +41,11 @@
 (defn- check-controls
   "Throws where one of these is no control of the SynthDef, as far as it is known."
   [session synthdef controls]
-  (when-let [known (get (:synthdefs (mirror/known (:mirror session))) synthdef)]
+  (when-let [known (known-controls session synthdef)]
     (reduce (fn [_ control]
               (when-not (if (integer? control)
                           (< -1 (long control) (control-count known))
-                          (contains? known (if (ident? control) (name control) control)))
+                          (contains? known (control-name control)))
                 (throw (unknown-control control synthdef known))))
             nil
             controls)))
@@ -46,10 +54,10 @@
   "Throws where a control is given more values than it has, of which the server would
   silently take some."
   [session synthdef controls]
-  (when-let [known (get (:synthdefs (mirror/known (:mirror session))) synthdef)]
+  (when-let [known (known-controls session synthdef)]
     (reduce-kv (fn [_ control value]
                  (when (and (sequential? value) (not (integer? control)))
-                   (let [{:keys [size]} (get known (if (ident? control) (name control) control))]
+                   (let [{:keys [size]} (get known (control-name control))]
                      (when (and size (< (long size) (bounded-count (inc (long size)) value)))
                        (throw (error/error :invalid-argument
                                            (str "Control " (pr-str control) " of SynthDef " synthdef " has " size " values, and is given more.")
@@ -61,8 +69,8 @@
   "The place of a control of a SynthDef that is known, checked to have `n` values from
   there on; the control itself where it is not known."
   [session synthdef control n]
-  (if-let [known (get (:synthdefs (mirror/known (:mirror session))) synthdef)]
-    (let [index (if (integer? control) control (:index (get known (if (ident? control) (name control) control))))]
+  (if-let [known (known-controls session synthdef)]
+    (let [index (if (integer? control) control (:index (get known (control-name control))))]
       (when (< (control-count known) (+ (long index) (long n)))
         (throw (error/error :index-out-of-range
                             (str "SynthDef " synthdef " has " (control-count known) " values of controls, and " n " from " (pr-str control) " on end beyond them.")
@@ -218,7 +226,7 @@
 (defn- facts
   "What is known of a control of a synth."
   [session node control]
-  (get-in (:synthdefs (mirror/known (:mirror session))) [(:def node) (if (ident? control) (name control) control)]))
+  (get (known-controls session (:def node)) (control-name control)))
 
 (defn- slots
   "What a control that may be an array is let go of by: the places of all its values."
@@ -251,7 +259,7 @@
   [synth controls opts]
   (let [{:keys [timeout-ms]} (options/check-call opts #{:timeout-ms})
         session  (live-entity synth #{:synth})
-        known    (get (:synthdefs (mirror/known (:mirror session))) (:def synth))
+        known    (known-controls session (:def synth))
         controls (cond
                    (some? controls) (if (or (sequential? controls) (set? controls)) (vec controls) [controls])
                    known            (vec (keys known))
@@ -281,7 +289,7 @@
   (let [{:keys [timeout-ms]} (options/check-call opts #{:timeout-ms})
         session (live-entity synth #{:synth})]
     (check-controls session (:def synth) [control])
-    (when (and (= :supernova (:engine session)) (not (contains? (:synthdefs (mirror/known (:mirror session))) (:def synth))))
+    (when (and (= :supernova (:engine session)) (not (known-controls session (:def synth))))
       (throw (error/error :unknown-synthdef
                           (str "How many controls " synth " has is not known here, for its SynthDef was not sent from here, and supernova reads beyond them.")
                           {:entity synth})))
@@ -323,7 +331,7 @@
   [node opts]
   (options/check-call opts call-options)
   (when-let [session (here? node)]
-    (let [known (get (:synthdefs (mirror/known (:mirror session))) (:def node))]
+    (let [known (known-controls session (:def node))]
       (if (and known (not (contains? known "gate")))
         (send! node session :n-free {:ids [node]} opts)
         (send! node session :n-set {:id node, :controls {"gate" 0}} opts))))
