@@ -72,6 +72,18 @@
                                (if (zero? payload) 0x400000 payload))))
       (Float/floatToRawIntBits (unchecked-float x)))))
 
+;; --- Numbers as they are in a file
+
+(defn shortest
+  "The double that `parse` reads where x was written: of all that are the same 32-bit
+  float, the one with the fewest digits.
+
+      (shortest (/ 1.0 3.0))  ;=> 0.33333334"
+  ^double [^double x]
+  (if (and (== x (Math/rint x)) (< (Math/abs x) 16777216.0))
+    x
+    (double (float-of-bits (bits-of-float x)))))
+
 ;; --- Bytes to values. `in` stands where the next thing is read; `wide?`: version 2, integers of 32 bits.
 
 (defn- need [^ByteBuffer in size expected]
@@ -362,3 +374,48 @@
                                 (into [] (subvec parameters index end)))}))]
     (clojure.lang.PersistentArrayMap.                      ; keeps the order, however many there are
       (object-array (mapcat (fn [[k index]] [k (control index)]) (first-of-each parameter-names))))))
+
+;; --- Text
+
+(def ^:private rate-marks {:scalar "ir" :control "kr" :audio "ar" :demand "dr"})
+
+(defn- slot-names
+  "The name of each slot of a SynthDef's parameters, a vector: freqs[1] is one of an array."
+  [d]
+  (reduce (fn [names [k {:keys [index size]}]]
+            (reduce (fn [names i]
+                      (assoc names (+ (long index) (long i)) (if (= 1 size) k (str k "[" i "]"))))
+                    names (range size)))
+          (vec (repeat (control-count d) nil))
+          (reverse (controls d))))
+
+(defn- input-text [{:keys [constants ugens parameters] :as d} slots [kind index output]]
+  (if (= :constant kind)
+    (str (nth constants index))
+    (let [{:keys [outputs special] :as ugen} (nth ugens index)]
+      (or (when (control-classes (:class ugen)) (nth slots (+ (long special) (long output)) nil))
+          (str "#" index (when (< 1 (count outputs)) (str "." output)))))))
+
+(defn text
+  "A SynthDef as text for people: a line for its name and controls, one for each UGen with
+  its rate and inputs, in which #3 is what UGen 3 puts out and #3.1 its second output.
+
+  `operator-name`  a function of the class and number of an operator, for its sign
+
+      (println (text d))"
+  ([d] (text d (fn [_ number] (str number))))
+  ([{:keys [ugens variants] :as d} operator-name]
+   (let [slots (slot-names d)
+         width (count (str (dec (count ugens))))
+         pad   (fn [x] (str (apply str (repeat (- width (count (str x))) " ")) x))]
+     (str "SynthDef " (:name d) "\n"
+          (apply str (map (fn [[k {:keys [default]}]] (str "  " k " " default "\n")) (controls d)))
+          (apply str (map (fn [[k values]] (str "  variant " k " " (pr-str values) "\n")) variants))
+          (apply str (map-indexed
+                       (fn [i {:keys [rate inputs special] :as ugen}]
+                         (str "  #" (pad i) " " (:class ugen)
+                              (when (#{"UnaryOpUGen" "BinaryOpUGen"} (:class ugen)) (str " " (operator-name (:class ugen) special)))
+                              " " (rate-marks rate)
+                              (apply str (map #(str " " (input-text d slots %)) inputs))
+                              "\n"))
+                       ugens))))))

@@ -1,0 +1,347 @@
+(ns espalier.synthdef
+  "SynthDefs: written, read from files, looked at.
+
+      (require '[espalier.synthdef :as synthdef :refer [defsynth]]
+               '[espalier.env :as env]
+               '[espalier.ugens :refer :all])
+
+      (defsynth blip
+        \"A sine that fades.\"
+        [out 0, freq 440, amp {:default 0.1, :lag 0.05}]
+        (out:ar out (* amp (sin-osc:ar freq) (env-gen:kr (env/perc) :done-action :free-self))))
+
+      (sc/add-synthdefs! s blip)
+      (sc/add-synth! s blip {:freq 660})
+
+  A SynthDef is an immutable value, the map that `espalier.model.synthdef` describes: it
+  can be compared, printed with `pprint`, kept in a file. What is written here prints in
+  one line; `text` shows all of it. Defining one again changes no server: those that have
+  it get the new one by `(sc/add-synthdefs! s blip)`, and synths that play go on with what
+  they were made of.
+
+  The bytes are those that sclang 3.13 writes for the same graph."
+  (:require
+   [clojure.java.io :as io]
+   [clojure.string :as str]
+   [espalier.model.compiler :as compiler]
+   [espalier.model.error :as error]
+   [espalier.model.graph :as graph]
+   [espalier.model.synthdef :as model]
+   [espalier.model.ugen :as ugen]
+   [espalier.ugens :as ugens :refer [env-gate linen:kr lpf:ar offset-out:ar pan2:ar rand:ir var-saw:ar x-line:kr]])
+  (:import
+   (java.io File IOException InputStream Writer)
+   (java.nio.file Files Path)))
+
+(set! *warn-on-reflection* true)
+
+;; ---- parameters
+
+(defn- refuse [synthdef message data]
+  (throw (error/error :invalid-control (str "SynthDef " synthdef ": " message) (assoc data :synthdef synthdef))))
+
+(def ^:private kinds {:ir :scalar, :tr :trigger, :ar :audio, :kr :control})
+
+(defn- kind-of
+  "The rate of a parameter, by the option `:rate` or the prefix of its name, in the order
+  in which sclang looks."
+  [parameter asked]
+  (let [prefix (fn [text] (str/starts-with? parameter text))]
+    (cond
+      (or (= :ir asked) (prefix "i_")) :scalar
+      (or (= :tr asked) (prefix "t_")) :trigger
+      (or (= :ar asked) (prefix "a_")) :audio
+      :else                            :control)))
+
+(defn- number-of [synthdef parameter what x]
+  (cond
+    (nil? x) 0.0
+    (and (number? x) (not (Double/isNaN (double x)))) (double x)
+    :else
+    (refuse synthdef (str "the " what " of parameter " parameter " is " (pr-str x) ", where a number belongs.") {:control parameter, :value x})))
+
+(defn- parameter [synthdef [k x]]
+  (when-not (or (ident? k) (string? k))
+    (refuse synthdef (str "a parameter is called " (pr-str k) ", where a name belongs.") {:control k}))
+  (let [parameter (name k)
+        {:keys [default rate lag] :as options} (if (map? x) x {:default x})
+        unknown   (first (remove #{:default :rate :lag} (keys options)))
+        _         (when unknown
+                    (refuse synthdef (str "parameter " parameter " has the option " (pr-str unknown) "." (error/hint unknown [:default :rate :lag])
+                                          " It may have :default, :rate and :lag.")
+                            {:control parameter, :option unknown}))
+        _         (when-not (or (nil? rate) (kinds rate))
+                    (refuse synthdef (str "the rate of parameter " parameter " is " (pr-str rate) ", not one of :ir :tr :ar :kr.") {:control parameter, :value rate}))
+        kind      (kind-of parameter rate)
+        array?    (sequential? default)
+        values    (mapv #(number-of synthdef parameter "default" %) (if array? default [default]))
+        lags      (mapv #(number-of synthdef parameter "lag" %) (if (sequential? lag) lag [lag]))]
+    (when (or (empty? values) (empty? lags))
+      (refuse synthdef (str "parameter " parameter " is an array without values.") {:control parameter}))
+    (when (and lag (not= :control kind))
+      (refuse synthdef (str "parameter " parameter " has a lag, which only a parameter of rate :kr can have.") {:control parameter}))
+    {:name    parameter
+     :rate    kind
+     :values  values
+     :single? (not array?)
+     :lags    (vec (take (count values) (cycle lags)))}))
+
+(defn- pairs [synthdef parameters]
+  (when-not (and (vector? parameters) (even? (count parameters)))
+    (refuse synthdef (str "its parameters are " (pr-str parameters) ", where a vector of names, each with a default, belongs: [freq 440, amp 0.1].")
+            {:value parameters}))
+  (partition 2 parameters))
+
+;; ---- variants
+
+(defn- variant
+  "The values of all controls of a variant, and its name."
+  [{:keys [parameters] :as d} [k settings]]
+  (let [synthdef  (:name d)
+        full-name (str synthdef "." (name k))
+        controls  (model/controls d)]
+    (when (< 31 (alength (.getBytes full-name "UTF-8")))
+      (throw (error/error :invalid-variant (str "The variant " full-name " has a name of more than 31 bytes, which no server takes.") {:variant full-name})))
+    [full-name
+     (reduce-kv
+       (fn [values k value]
+         (let [{:keys [index size]} (get controls (name k))
+               given (if (sequential? value) value [value])]
+           (when-not index
+             (throw (error/error :unknown-control
+                                 (str "The variant " full-name " sets " (name k) ", which is no control of it." (error/hint k (keys controls)))
+                                 {:variant full-name, :control k, :known (vec (keys controls))})))
+           (when (< (long size) (count given))
+             (throw (error/error :invalid-variant (str "The variant " full-name " gives " (count given) " values to " (name k) ", which has " size ".")
+                                 {:variant full-name, :control k})))
+           (reduce-kv (fn [values i x] (assoc values (+ (long index) (long i)) (model/shortest (number-of synthdef (name k) "value in a variant" x))))
+                      values (vec given))))
+       parameters
+       settings)]))
+
+;; ---- making
+
+(defmethod print-method ::synthdef [d ^Writer w]
+  (.write w (str "#<SynthDef " (:name d) " ["
+                 (str/join ", " (map (fn [[k {:keys [default]}]] (str k " " default)) (model/controls d)))
+                 "] " (count (:ugens d)) " UGens>")))
+
+(defn- shown [d] (with-meta d {:type ::synthdef}))
+
+(defn- checked-name [synthdef]
+  (let [text (if (or (ident? synthdef) (string? synthdef)) (name synthdef) "")]
+    (if (<= 1 (alength (.getBytes ^String text "UTF-8")) 255)
+      text
+      (throw (error/error :invalid-name (str "A SynthDef is called " (pr-str synthdef) ", where a name of 1 to 255 bytes belongs.") {:synthdef synthdef})))))
+
+(defn synthdef
+  "A SynthDef from a graph function; `defsynth` is sugar over it.
+
+  `synthdef-name`  a keyword, symbol or string
+  `parameters`     a vector of names and defaults. A default is a number, a vector of
+                   numbers (the parameter is then a vector of signals), or a map of
+                     `:default`  that
+                     `:rate`     :kr (default), :ir read once, :tr 0 again after one block,
+                                 :ar for an audio bus. A name that begins with i_, t_ or
+                                 a_ says it as well
+                     `:lag`      seconds (one number or a vector) to follow a change, at :kr
+  `f`              function of as many signals; what it makes of UGens is the graph
+  `:variants`      sets of defaults by name, `{:low {:freq 110}}`: `bell.low` is one
+                   (scsynth only)
+
+  Throws `:espalier.error/invalid-control`, `:espalier.error/duplicate-control`,
+  `:espalier.error/invalid-name`, `:espalier.error/invalid-variant`,
+  `:espalier.error/unknown-control`, and what UGens throw: among others
+  `:espalier.error/invalid-input`, `:espalier.error/wrong-rate`,
+  `:espalier.error/missing-argument`. Their data says `:ugen`, `:argument`, `:value`, and
+  `:at` where in the source.
+
+      (synthdef :hum [:freq 50] (fn [freq] (out:ar 0 (sin-osc:ar freq 0 :mul 0.1))))"
+  ([synthdef-name parameters f] (synthdef synthdef-name parameters f {}))
+  ([synthdef-name parameters f {:keys [variants] :as opts}]
+   (when-let [k (first (remove #{:variants} (keys opts)))]
+     (throw (error/error :unknown-option (str "A SynthDef has no option " (pr-str k) "." (error/hint k [:variants])) {:option k})))
+   (let [synthdef-name (checked-name synthdef-name)
+         declared      (mapv #(parameter synthdef-name %) (pairs synthdef-name parameters))
+         d             (compiler/finish synthdef-name
+                                        (graph/build synthdef-name (fn [] (apply f (graph/declare-controls declared)))))]
+     (shown (assoc d :variants (mapv #(variant d %) variants))))))
+
+(defn- bad-parameters [synthdef parameters]
+  (throw (IllegalArgumentException.
+           (str "defsynth " synthdef " wants a vector of parameters, each a symbol with a default behind it: (defsynth "
+                synthdef " [freq 440, amp 0.1] …), not " (pr-str parameters) "."))))
+
+(defn- parameter-names
+  "The symbols of a vector of parameters; throws where one is none or has no default."
+  [synthdef parameters]
+  (when-not (and (vector? parameters)
+                 (even? (count parameters))
+                 (every? simple-symbol? (take-nth 2 parameters)))
+    (bad-parameters synthdef parameters))
+  (vec (take-nth 2 parameters)))
+
+(defmacro defsynth
+  "Defines a SynthDef of the same name, from a docstring and options that may be left out, a
+  vector of parameters with defaults, and a body that makes its UGens. In the body,
+  + - * / and their like work on UGens (`espalier.ugens/with-operators`). Parameters,
+  options and errors are those of `synthdef`.
+
+      (defsynth bell
+        \"A struck bell.\"
+        {:variants {:low {:freq 220}}}
+        [out 0, freq 440, amp 0.1]
+        (out:ar out (* amp (sin-osc:ar freq) (env-gen:kr (env/perc 0.001 3) :done-action :free-self))))"
+  {:arglists '([name docstring? options? [parameter default …] & body])}
+  [synthdef-name & more]
+  (let [[docstring more]      (if (string? (first more)) [(first more) (rest more)] [nil more])
+        [options more]        (if (map? (first more)) [(first more) (rest more)] [{} more])
+        [parameters & body]   more
+        names                 (parameter-names synthdef-name parameters)]
+    `(def ~(cond-> synthdef-name docstring (vary-meta assoc :doc docstring))
+       (synthdef ~(name synthdef-name)
+                 ~(into [] (mapcat (fn [[k default]] [(keyword k) default])) (partition 2 parameters))
+                 (fn [~@names] (ugens/with-operators ~@body))
+                 ~options))))
+
+(defn declare-parameters
+  "The signals of further parameters, a vector as `synthdef` takes it, in the middle of a
+  graph function; `with-parameters` is sugar over it. They are grouped among themselves and
+  come behind those that are there."
+  [parameters]
+  (graph/declare-controls (mapv #(parameter "in with-parameters" %) (pairs "in with-parameters" parameters))))
+
+(defmacro with-parameters
+  "Evaluates `body` with further parameters of the SynthDef that is being written: for
+  functions that add some of their own.
+
+      (defn filtered [in]
+        (with-parameters [cutoff 1200, rq 0.5]
+          (rlpf:ar in cutoff rq)))"
+  [parameters & body]
+  (let [names (parameter-names "in with-parameters" parameters)]
+    `(let [~names (declare-parameters ~(into [] (mapcat (fn [[k default]] [(keyword k) default])) (partition 2 parameters)))]
+       (ugens/with-operators ~@body))))
+
+;; ---- hearing a graph
+
+(defn playable
+  "The SynthDef that puts out what `f`, a function without arguments, returns: signals, or a
+  UGen that puts out itself. Beside what controls it declares there are `out`, the first
+  bus, and, unless it declares a `gate` itself, `gate` and `fadeTime`, by which it fades in
+  and out.
+
+  `channels`  how many channels one signal is put on (default 1)
+
+      (playable :test (fn [] (sin-osc:ar 440)))"
+  ([synthdef-name f] (playable synthdef-name f {}))
+  ([synthdef-name f {:keys [channels fade-time-s]}]
+   (synthdef synthdef-name [:out {:default 0, :rate :ir}]
+             (fn [out]
+               (let [result (f)
+                     rate   (if (or (graph/signal? result) (sequential? result)) (graph/fastest (if (sequential? result) result [result])) :scalar)
+                     puts?  (contains? #{:audio :control} rate)
+                     silent (and (graph/signal? result) (not (graph/channels? result)))]
+                 (if (or silent (not puts?))
+                   result
+                   (let [faded   (if (graph/declared? "gate")
+                                   result
+                                   (ugens/multiply (env-gate :i-level 0 :fade-time (ugens/control:kr :fadeTime (or fade-time-s 0.02))) result))
+                         signals (if (sequential? faded) faded (vec (repeat (or channels 1) faded)))
+                         signals (mapv #(if (= :audio (graph/rate %)) % (if (= :audio rate) (ugens/k2a:ar %) %)) signals)]
+                     (if (= :audio rate)
+                       (ugens/out:ar out signals)
+                       (ugens/out:kr out signals)))))))))
+
+;; ---- reading and looking
+
+(defn controls
+  "The controls of a SynthDef, a map in the order of its parameters: name to `:index`,
+  `:size` and `:default`, of an array a vector.
+
+      (controls blip)  ;=> {\"out\" {:index 0, :size 1, :default 0.0} …}"
+  [d]
+  (model/controls d))
+
+(defn parse
+  "The SynthDefs of a file's bytes, a vector; format versions 1 and 2.
+
+  Throws `:espalier.error/invalid-synthdef` with the `:offset` of the byte."
+  [^bytes bytes]
+  (mapv shown (model/parse bytes)))
+
+(defn encode
+  "The bytes of a file, format version 2, that holds SynthDefs: one or a sequence.
+
+  Throws `:espalier.error/invalid-synthdef`."
+  ^bytes [defs]
+  (model/encode (if (sequential? defs) defs [defs])))
+
+(defn- file-of ^File [x]
+  (if (instance? Path x) (.toFile ^Path x) (io/file x)))
+
+(defn read-file
+  "The SynthDefs of a .scsyndef file, a vector.
+
+  `file`  a path, File or Path; a URL or stream too
+
+  Throws `:espalier.error/invalid-synthdef` with `:path` and the `:offset` of the byte,
+  `:espalier.error/file-failed`."
+  [file]
+  (let [bytes (try (with-open [in (io/input-stream (if (instance? Path file) (file-of file) file))]
+                     (.readAllBytes ^InputStream in))
+                   (catch IOException e
+                     (throw (error/error :file-failed (str "No SynthDef file can be read at " file ": " (ex-message e) ".") {:path (str file)} e))))]
+    (try (parse bytes)
+         (catch clojure.lang.ExceptionInfo e
+           (throw (ex-info (str file ": " (ex-message e)) (assoc (ex-data e) :path (str file)) e))))))
+
+(defn read-directory
+  "The SynthDefs of all .scsyndef files in a folder, and in those within it: a map from
+  their names.
+
+  Throws what `read-file` does."
+  [directory]
+  (let [folder (file-of directory)]
+    (when-not (.isDirectory folder)
+      (throw (error/error :file-failed (str folder " is no folder.") {:path (str folder)})))
+    (into (sorted-map)
+          (comp (filter #(and (.isFile ^File %) (str/ends-with? (.getName ^File %) ".scsyndef")))
+                (mapcat read-file)
+                (map (juxt :name identity)))
+          (sort (file-seq folder)))))
+
+(defn write-file!
+  "Writes SynthDefs, one or a sequence, to a .scsyndef file; returns the file's path.
+
+  Throws `:espalier.error/invalid-synthdef`, `:espalier.error/file-failed`."
+  [file defs]
+  (let [bytes (encode defs)
+        file  (file-of file)]
+    (try (Files/write (.toPath file) bytes ^"[Ljava.nio.file.OpenOption;" (make-array java.nio.file.OpenOption 0))
+         (str file)
+         (catch IOException e
+           (throw (error/error :file-failed (str "No SynthDef file can be written at " file ": " (ex-message e) ".") {:path (str file)} e))))))
+
+(defn text
+  "A SynthDef as text: its controls, then each UGen with what it reads, by number.
+
+      (println (text blip))"
+  [d]
+  (model/text d (fn [class-name number]
+                  (:name (nth (if (= "UnaryOpUGen" class-name) ugen/unary-operators ugen/binary-operators) number {:name number})))))
+
+;; ---- the default
+
+(def default
+  "The SynthDef to try things with: three sawtooths through a filter that closes, with
+  amplitude, frequency, gate, pan and out. It fades away once gate is 0."
+  (synthdef :default [:amplitude 0.1, :frequency 440, :gate 1, :pan 0.5, :out {:default 0, :rate :ir}]
+            (fn [amplitude frequency gate pan out]
+              (ugens/with-operators
+                (let [saw      (fn [freq] (var-saw:ar freq 0 0.3))
+                      saws     (ugens/mix [(saw frequency)
+                                           (saw (+ frequency (rand:ir -0.4 0)))
+                                           (saw (+ frequency (rand:ir 0 0.4)))])
+                      filtered (lpf:ar (* saws 0.3) (x-line:kr (rand:ir 4000 5000) (rand:ir 2500 3200) 1))]
+                  (offset-out:ar out (pan2:ar (* filtered (linen:kr gate 0.01 0.7 0.3 :free-self) amplitude) pan)))))))
