@@ -18,7 +18,7 @@
   (if (zero? y) x (* y (Math/floor (+ (/ x y) 0.5)))))
 
 (defn- clipped ^double [^double x ^double low ^double high]
-  (Math/max low (Math/min high x)))
+  (cond (> x high) high, (< x low) low, :else x))
 
 (defn- folded ^double [^double x ^double low ^double high]
   (let [width (- high low)]
@@ -30,6 +30,14 @@
 
 (defn- wrapped ^double [^double x ^double low ^double high]
   (if (= low high) low (+ low (modulo (- x low) (- high low)))))
+
+(defn- whole ^double [^double x] (double (long x)))
+
+(defn- divisor
+  "The greatest common divisor, which is negative where neither is above 0."
+  ^double [^double x ^double y]
+  (let [g (.doubleValue (.gcd (biginteger (long x)) (biginteger (long y))))]
+    (if (and (<= (whole x) 0.0) (<= (whole y) 0.0)) (- g) g)))
 
 (defn- power ^double [^double x ^double y]
   (if (neg? x) (- (Math/pow (- x) y)) (Math/pow x y)))
@@ -58,7 +66,7 @@
    "cpsoct"     (fn [^double x] (+ 4.75 (log2 (/ x 440.0))))
    "log"        (fn [^double x] (Math/log x))
    "log2"       log2
-   "log10"      (fn [^double x] (Math/log10 x))
+   "log10"      (fn [^double x] (Math/log10 (Math/abs x)))
    "sin"        (fn [^double x] (Math/sin x))
    "cos"        (fn [^double x] (Math/cos x))
    "tan"        (fn [^double x] (Math/tan x))
@@ -98,9 +106,9 @@
    "bitOr"      (fn [^double x ^double y] (double (bit-or (long x) (long y))))
    "bitXor"     (fn [^double x ^double y] (double (bit-xor (long x) (long y))))
    "lcm"        (fn [^double x ^double y]
-                  (let [a (biginteger (long x)), b (biginteger (long y)), g (.gcd a b)]
-                    (if (zero? (.signum g)) 0.0 (.doubleValue (.divide (.multiply a b) g)))))
-   "gcd"        (fn [^double x ^double y] (.doubleValue (.gcd (biginteger (long x)) (biginteger (long y)))))
+                  (let [g (divisor x y)]
+                    (if (zero? g) 0.0 (/ (* (whole x) (whole y)) g))))
+   "gcd"        divisor
    "round"      rounded
    "roundUp"    (fn [^double x ^double y] (if (zero? y) x (* y (Math/ceil (/ x y)))))
    "trunc"      (fn [^double x ^double y] (if (zero? y) x (* y (Math/floor (/ x y)))))
@@ -110,8 +118,8 @@
                   (let [x (Math/abs x), y (Math/abs y)]
                     (- (+ x y) (* (- (Math/sqrt 2.0) 1.0) (Math/min x y)))))
    "pow"        power
-   "leftShift"  (fn [^double x ^double y] (double (bit-shift-left (long x) (long y))))
-   "rightShift" (fn [^double x ^double y] (double (bit-shift-right (long x) (long y))))
+   "leftShift"  (fn [^double x ^double y] (double (unchecked-int (bit-shift-left (long x) (bit-and 31 (long y))))))
+   "rightShift" (fn [^double x ^double y] (double (bit-shift-right (unchecked-int (long x)) (bit-and 31 (long y)))))
    "ring1"      (fn [^double x ^double y] (+ (* x y) x))
    "ring2"      (fn [^double x ^double y] (+ (* x y) x y))
    "ring3"      (fn [^double x ^double y] (* x x y))
