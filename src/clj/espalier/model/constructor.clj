@@ -60,6 +60,11 @@
     ugen/done-actions
     (numbers-of [(.class-name spec) k])))
 
+(defn- takes-name?
+  "Whether argument `k` may be a keyword that is no name of an argument."
+  [^Spec spec k]
+  (or (= :curve k) (names-of spec k)))
+
 (defn- named-number
   "x, or the number that it is a name of."
   [^Spec spec k x]
@@ -113,7 +118,7 @@
             (and (keyword? x) (place-of spec x))
             (place-named! spec places given)
 
-            (and (keyword? x) (or (= i n) (not (names-of spec (:key (nth (.arguments spec) i))))))
+            (and (keyword? x) (or (= i n) (not (takes-name? spec (:key (nth (.arguments spec) i))))))
             (unknown-argument spec x)
 
             (= i n)
@@ -229,6 +234,14 @@
       in
       (graph/expand (fn [xs] (apply var-lag-one spec xs)) (object-array [in duration curvature warp start])))
     mul add))
+
+(defn varlag-as
+  "VarLag at the rate of its input, also where the duration is 0."
+  [in duration curvature warp]
+  (graph/expand (fn [[in duration curvature warp]]
+                  (let [spec (ugen/find-spec "VarLag" (graph/rate in))]
+                    (var-lag-one spec in duration curvature (named-number spec :warp warp) nil)))
+                (object-array [in duration curvature warp])))
 
 (defn- sequence-depth [x]
   (if (sequential? x) (inc (long (reduce max 0 (map sequence-depth x)))) 0))
@@ -390,10 +403,11 @@
      "DemandEnvGen" (with-arguments
                       (fn [^Spec spec arguments]
                         (let [gate (place-of spec :gate), reset (place-of spec :reset)
-                              audio? #(= :audio (graph/rate (nth arguments %)))]
-                          (cond-> arguments
-                            (and (= :audio (.rate spec)) (or (audio? gate) (audio? reset)))
-                            (-> (update gate audio-rate) (update reset audio-rate))))))
+                              audio? #(= :audio (graph/fastest [(nth arguments %)]))
+                              raised (fn [x] (ugen "K2A" :audio x))]
+                          (if (and (= :audio (.rate spec)) (not= (audio? gate) (audio? reset)))
+                            (update arguments (if (audio? gate) reset gate) raised)
+                            arguments))))
      "EnvGen"       env-gen
      "IEnvGen"      ienv-gen
      "VarLag"       var-lag
