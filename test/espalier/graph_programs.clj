@@ -572,7 +572,7 @@
       (or (leaf rates) (source :control))
       (source (one-of [:audio :control])))))
 
-(defn- bound [] (weighted 7 positive, 1 number, 1 #(single any-rate), 1 #(into [:array] (some-of 2 2 positive))))
+(defn- bound [] (weighted 7 positive, 1 #(one-of [-0.5 -1 -20 0.3 12.5]), 1 #(single any-rate), 1 #(into [:array] (some-of 2 2 positive))))
 
 (defn- clipping [] (one-of [:minmax :min :max nil]))
 
@@ -686,8 +686,8 @@
     (vswap! *state* update :known update :v conj x)
     (vswap! *state* update :statements conj [:let expr])
     (cond
-      ;; a copy of what PackFFT returns is more than sclang can make
-      chain?              (when (and (<= (count leaves) 3) (not= "PackFFT" kind)) (vswap! *state* update :chains into (map first) leaves))
+      ;; a copy of what these return is more than sclang can make
+      chain?              (when (and (<= (count leaves) 3) (not (#{"PackFFT" "FFTTrigger"} kind))) (vswap! *state* update :chains into (map first) leaves))
       (= "DelTapWr" kind) (vswap! *state* update :taps into (map (fn [[e x]] [(graph/rate x) e])) leaves)
       (< (count leaves) 25)
       (do (vswap! *state* update :leaves into (take 8) leaves)
