@@ -37,8 +37,14 @@
 
 ;; ---- parameters
 
-(defn- refuse [synthdef message data]
-  (throw (error/error :invalid-control (str "SynthDef " synthdef ": " message) (assoc data :synthdef synthdef))))
+(defn- refuse
+  "Throws an error of a SynthDef that is not built yet; of the one that is, where `synthdef`
+  is nil."
+  ([synthdef message data] (refuse :invalid-control synthdef message data))
+  ([code synthdef message data]
+   (if synthdef
+     (graph/refuse code (str "SynthDef " synthdef ": " message) (assoc data :synthdef synthdef))
+     (graph/refuse code (str (str/upper-case (subs message 0 1)) (subs message 1)) data))))
 
 (def ^:private kinds {:ir :scalar, :tr :trigger, :ar :audio, :kr :control})
 
@@ -58,20 +64,20 @@
     (nil? x) 0.0
     (and (number? x) (not (Double/isNaN (double x)))) (double x)
     :else
-    (refuse synthdef (str "the " what " of parameter " parameter " is " (pr-str x) ", where a number belongs.") {:control parameter, :value x})))
+    (refuse synthdef (str "the " what " of parameter " parameter " is " (graph/shown x) ", where a number belongs.") {:control parameter, :value x})))
 
 (defn- parameter [synthdef [k x]]
   (when-not (or (ident? k) (string? k))
-    (refuse synthdef (str "a parameter is called " (pr-str k) ", where a name belongs.") {:control k}))
+    (refuse synthdef (str "a parameter is called " (graph/shown k) ", where a name belongs.") {:control k}))
   (let [parameter (name k)
         {:keys [default rate lag] :as options} (if (map? x) x {:default x})
         unknown   (first (remove #{:default :rate :lag} (keys options)))
         _         (when unknown
-                    (refuse synthdef (str "parameter " parameter " has the option " (pr-str unknown) "." (error/hint unknown [:default :rate :lag])
+                    (refuse synthdef (str "parameter " parameter " has the option " (graph/shown unknown) "." (error/hint unknown [:default :rate :lag])
                                           " It may have :default, :rate and :lag.")
                             {:control parameter, :option unknown}))
         _         (when-not (or (nil? rate) (kinds rate))
-                    (refuse synthdef (str "the rate of parameter " parameter " is " (pr-str rate) ", not one of :ir :tr :ar :kr.") {:control parameter, :value rate}))
+                    (refuse synthdef (str "the rate of parameter " parameter " is " (graph/shown rate) ", not one of :ir :tr :ar :kr.") {:control parameter, :value rate}))
         kind      (kind-of parameter rate)
         array?    (sequential? default)
         values    (mapv #(number-of synthdef parameter "default" %) (if array? default [default]))
@@ -88,7 +94,7 @@
 
 (defn- pairs [synthdef parameters]
   (when-not (and (vector? parameters) (even? (count parameters)))
-    (refuse synthdef (str "its parameters are " (pr-str parameters) ", where a vector of names, each with a default, belongs: [freq 440, amp 0.1].")
+    (refuse synthdef (str "its parameters are " (graph/shown parameters) ", where a vector of names, each with a default, belongs: [freq 440, amp 0.1].")
             {:value parameters}))
   (partition 2 parameters))
 
@@ -101,23 +107,33 @@
         full-name (str synthdef "." (name k))
         controls  (model/controls d)]
     (when (< 31 (alength (.getBytes full-name "UTF-8")))
-      (throw (error/error :invalid-variant (str "The variant " full-name " has a name of more than 31 bytes, which no server takes.") {:variant full-name})))
+      (refuse :invalid-variant synthdef (str "the variant " full-name " has a name of more than 31 bytes, which no server takes.") {:variant full-name}))
     [full-name
      (reduce-kv
        (fn [values k value]
          (let [{:keys [index size]} (get controls (name k))
                given (if (sequential? value) value [value])]
            (when-not index
-             (throw (error/error :unknown-control
-                                 (str "The variant " full-name " sets " (name k) ", which is no control of it." (error/hint k (keys controls)))
-                                 {:variant full-name, :control k, :known (vec (keys controls))})))
+             (refuse :unknown-control synthdef
+                     (str "the variant " full-name " sets " (name k) ", which is no control of it." (error/hint k (keys controls)))
+                     {:variant full-name, :control k, :known (vec (keys controls))}))
            (when (< (long size) (count given))
-             (throw (error/error :invalid-variant (str "The variant " full-name " gives " (count given) " values to " (name k) ", which has " size ".")
-                                 {:variant full-name, :control k})))
+             (refuse :invalid-variant synthdef (str "the variant " full-name " gives " (count given) " values to " (name k) ", which has " size ".")
+                     {:variant full-name, :control k}))
            (reduce-kv (fn [values i x] (assoc values (+ (long index) (long i)) (model/shortest (number-of synthdef (name k) "value in a variant" x))))
                       values (vec given))))
        parameters
        settings)]))
+
+(defn- checked-variants [synthdef variants]
+  (let [named? #(or (ident? %) (string? %))]
+    (when-not (or (nil? variants)
+                  (and (map? variants)
+                       (every? (fn [[k settings]] (and (named? k) (map? settings) (every? named? (keys settings)))) variants)))
+      (refuse :invalid-variant synthdef
+              (str "its variants are " (graph/shown variants) ", where a map of names to maps of controls belongs: {:low {:freq 110}}.")
+              {:value variants}))
+    variants))
 
 ;; ---- making
 
@@ -132,7 +148,7 @@
   (let [text (if (or (ident? synthdef) (string? synthdef)) (name synthdef) "")]
     (if (<= 1 (alength (.getBytes ^String text "UTF-8")) 255)
       text
-      (throw (error/error :invalid-name (str "A SynthDef is called " (pr-str synthdef) ", where a name of 1 to 255 bytes belongs.") {:synthdef synthdef})))))
+      (graph/refuse :invalid-name (str "A SynthDef is called " (graph/shown synthdef) ", where a name of 1 to 255 bytes belongs.") {:synthdef synthdef}))))
 
 (defn synthdef
   "A SynthDef from a graph function; `defsynth` is sugar over it.
@@ -158,14 +174,19 @@
 
       (synthdef :hum [:freq 50] (fn [freq] (out:ar 0 (sin-osc:ar freq 0 :mul 0.1))))"
   ([synthdef-name parameters f] (synthdef synthdef-name parameters f {}))
-  ([synthdef-name parameters f {:keys [variants] :as opts}]
+  ([synthdef-name parameters f opts]
+   (when-not (map? opts)
+     (graph/refuse :invalid-option (str "The options of a SynthDef are a map, such as {:variants {…}}, not " (graph/shown opts) ".") {:value opts}))
    (when-let [k (first (remove #{:variants} (keys opts)))]
-     (throw (error/error :unknown-option (str "A SynthDef has no option " (pr-str k) "." (error/hint k [:variants])) {:option k})))
-   (let [synthdef-name (checked-name synthdef-name)
+     (graph/refuse :unknown-option (str "A SynthDef has no option " (graph/shown k) "." (error/hint k [:variants])) {:option k}))
+   (when-not (ifn? f)
+     (graph/refuse :invalid-option (str "A SynthDef is made by a graph function, such as (fn [freq] (out:ar 0 (sin-osc:ar freq))), not by " (graph/shown f) ".") {:value f}))
+   (let [variants      (:variants opts)
+         synthdef-name (checked-name synthdef-name)
          declared      (mapv #(parameter synthdef-name %) (pairs synthdef-name parameters))
          d             (compiler/finish synthdef-name
                                         (graph/build synthdef-name (fn [] (apply f (graph/declare-controls declared)))))]
-     (shown (assoc d :variants (mapv #(variant d %) variants))))))
+     (shown (assoc d :variants (mapv #(variant d %) (checked-variants synthdef-name variants)))))))
 
 (defn- bad-parameters [synthdef parameters]
   (throw (IllegalArgumentException.
@@ -209,7 +230,7 @@
   graph function; `with-parameters` is sugar over it. They are grouped among themselves and
   come behind those that are there."
   [parameters]
-  (graph/declare-controls (mapv #(parameter "in with-parameters" %) (pairs "in with-parameters" parameters))))
+  (graph/declare-controls (mapv #(parameter nil %) (pairs nil parameters))))
 
 (defmacro with-parameters
   "Evaluates `body` with further parameters of the SynthDef that is being written: for
@@ -236,6 +257,8 @@
       (playable :test (fn [] (sin-osc:ar 440)))"
   ([synthdef-name f] (playable synthdef-name f {}))
   ([synthdef-name f {:keys [channels fade-time-s]}]
+   (when-not (or (nil? channels) (and (int? channels) (<= 1 (long channels) 4096)))
+     (graph/refuse :invalid-channel-count (str "The number of channels is " (graph/shown channels) ", where a whole number from 1 on belongs.") {:value channels}))
    (synthdef synthdef-name [:out {:default 0, :rate :ir}]
              (fn [out]
                (let [result (f)

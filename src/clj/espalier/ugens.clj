@@ -123,9 +123,9 @@
 
 (declare neg reciprocal)
 
-(defarithmetic add "The sum of operands: UGens, numbers, sequences of these." "+" + identity)
-(defarithmetic subtract "The first operand less the others; of one, the same with the other sign." "-" - (fn [x] (if (number? x) (- x) (neg x))))
-(defarithmetic multiply "The product of operands." "*" * identity)
+(defarithmetic add "The sum of operands: UGens, numbers, sequences of these." "+" +' identity)
+(defarithmetic subtract "The first operand less the others; of one, the same with the other sign." "-" -' (fn [x] (if (number? x) (- x) (neg x))))
+(defarithmetic multiply "The product of operands." "*" *' identity)
 (defarithmetic divide "The first operand by the others; of one, 1 by it." "/" / (fn [x] (if (number? x) (/ x) (reciprocal x))))
 (defarithmetic minimum "The smallest of operands at each moment." "min" min identity)
 (defarithmetic maximum "The largest of operands at each moment." "max" max identity)
@@ -178,15 +178,30 @@
 
 ;; ---- controls
 
+(defn- row [x] (if (sequential? x) (graph/finite x) [x]))
+
+(defn- control-numbers
+  "x, a number or a sequence of numbers, as a vector of doubles."
+  [control-name what x]
+  (let [xs (row x)]
+    (when (or (empty? xs) (not-every? #(and (number? %) (not (NaN? (double %)))) xs))
+      (graph/refuse :invalid-control (str "The " what " of the control " (graph/shown control-name) " is " (graph/shown x) ", where a number or a sequence of numbers belongs.")
+                    {:control control-name, :value x}))
+    (mapv double xs)))
+
 (defn- control [rate control-name value {:keys [lag] :as opts}]
+  (when-not (or (ident? control-name) (string? control-name))
+    (graph/refuse :invalid-control (str "A control is called " (graph/shown control-name) ", where a name belongs.") {:control control-name}))
   (when-let [k (first (remove #{:lag} (keys opts)))]
-    (graph/refuse :unknown-option (str "A control has no option " (pr-str k) ". It may have :lag.") {:option k}))
-  (let [values (when (some? value) (mapv double (if (sequential? value) value [value])))
-        prefix (when (re-find #"^._" (name control-name)) (first (name control-name)))
-        kind   (case prefix \a :audio, \t :trigger, \i :scalar, rate)
-        lags   (when (and lag (= :control kind))
-                 (let [lags (if (sequential? lag) lag [lag])] (mapv double (take (max 1 (count values)) (cycle lags)))))]
-    (graph/named-control {:name (name control-name), :rate kind, :values values, :single? (not (sequential? value)), :lags lags})))
+    (graph/refuse :unknown-option (str "A control has no option " (graph/shown k) ". It may have :lag.") {:option k}))
+  (let [control-name (name control-name)
+        values       (when (some? value) (control-numbers control-name "default" value))
+        prefix       (when (re-find #"^._" control-name) (first control-name))
+        kind         (case prefix \a :audio, \t :trigger, \i :scalar, rate)
+        lags         (when (some? lag) (vec (take (max 1 (count values)) (cycle (control-numbers control-name "lag" lag)))))]
+    (when (and lags (not= :control kind))
+      (graph/refuse :invalid-control (str "The control " (graph/shown control-name) " has a lag, which only a control of rate :kr can have.") {:control control-name}))
+    (graph/named-control {:name control-name, :rate kind, :values values, :single? (not (sequential? value)), :lags lags})))
 
 (defn control:kr
   "A control where it is used: its name, its value or values at first, and `:lag`, the
@@ -220,7 +235,9 @@
   [f x & others]
   (if (sequential? x)
     (let [all    (cons x others)
-          n      (reduce max (map #(if (sequential? %) (count %) 1) all))
+          _      (when (some #(and (sequential? %) (empty? %)) all)
+                   (graph/refuse :invalid-input "An empty sequence stands where a signal or number belongs. Give it an element." {:value []}))
+          n      (reduce max (map #(if (sequential? %) (count (graph/finite %)) 1) all))
           nth-of (fn [x i] (if (sequential? x) (nth x (rem (long i) (count x))) x))]
       (mapv (fn [i] (apply each f (map #(nth-of % i) all))) (range n)))
     (apply f x others)))
@@ -229,13 +246,13 @@
   "The sum of a sequence of signals, from the first to the last; sequences in it are added
   channel by channel."
   [signals]
-  (reduce add 0 signals))
+  (reduce add 0 (row signals)))
 
 (defn mix
   "The sum of a sequence of signals, in as few UGens as possible."
   [signals]
   (let [parts (mapv (fn [part] (if (< (count part) 3) (sum part) (graph/sum part)))
-                    (partition-all 4 (if (sequential? signals) signals [signals])))]
+                    (partition-all 4 (row signals)))]
     (case (count parts)
       (0 1 2) (sum parts)
       3       (graph/sum parts)
@@ -277,7 +294,7 @@
 
 (defn- one-clip [x low high]
   (cond
-    (number? x)               (max low (min high x))
+    (number? x)               (maximum low (minimum high x))
     (= :demand (graph/rate x)) (maximum low (minimum high x))
     :else                     (make "Clip" (graph/rate x) x low high)))
 
@@ -309,7 +326,7 @@
     :min    (maximum x low)
     :max    (minimum x high)
     nil     x
-    (graph/refuse :invalid-input (str "What happens beyond a range is :minmax, :min, :max or nil, not " (pr-str clipping) ".") {:value clipping})))
+    (graph/refuse :invalid-input (str "What happens beyond a range is :minmax, :min, :max or nil, not " (graph/shown clipping) ".") {:value clipping})))
 
 (defn- scaled
   "x, linearly, from one range to another, as it is done at a rate."
@@ -476,6 +493,12 @@
                     (if (number? x) x (apply make class-name (graph/rate x) x more)))
                   (object-array (cons x more)))))
 
+(defn- no-demand
+  "Throws where a signal is of demand rate, at which there is no such UGen."
+  [operation x]
+  (when (demand? x)
+    (graph/refuse :wrong-rate (str "There is no " operation " of demand rate.") {:operation operation, :value x})))
+
 (def ^:private lag-ugen (following "Lag"))
 (def ^:private lag-ud-ugen (following "LagUD"))
 (def ^:private lag2-ugen (following "Lag2"))
@@ -513,6 +536,7 @@
   ([x duration curvature] (varlag x duration curvature 5))
   ([x duration curvature warp]
    (each (fn [x duration curvature warp]
+           (no-demand "varlag" x)
            (if (= :scalar (graph/rate x)) x (constructor/varlag-as x duration curvature warp)))
          x duration curvature warp)))
 
@@ -568,7 +592,9 @@
   ([x] (poll x 10))
   ([x trigger] (poll x trigger nil))
   ([x trigger label] (poll x trigger label -1))
-  ([x trigger label id] (constructor/poll-as trigger x label id)))
+  ([x trigger label id]
+   (each #(no-demand "poll" %) x)
+   (constructor/poll-as trigger x label id)))
 
 ;; ---- what is made of several UGens, with the names of the class library
 
@@ -598,6 +624,9 @@
 (defcall silent:ar
   "Silence, one UGen for all its channels."
   [num-channels 1]
+  (when-not (and (int? num-channels) (<= 1 (long num-channels) 4096))
+    (graph/refuse :invalid-channel-count (str "silent:ar: the number of channels is " (graph/shown num-channels) ", where a whole number from 1 on belongs.")
+                  {:ugen "silent:ar", :argument :num-channels, :value num-channels}))
   (let [silence (make "DC" :audio 0)]
     (if (= 1 num-channels) silence (vec (repeat num-channels silence)))))
 
@@ -670,8 +699,17 @@
   [num-chans 4 in-array spread 1 level 1 width 2 center 0.0 orientation 0.5 level-comp true]
   (splayed-az :control num-chans in-array spread level width center orientation level-comp))
 
+(defn- choices-of
+  "A sequence of signals that an argument is, with at least one."
+  [function-name x]
+  (when-not (and (sequential? x) (seq x))
+    (graph/refuse :invalid-input (str function-name ": argument :array is " (graph/shown x) ", where a sequence of signals belongs.")
+                  {:ugen function-name, :argument :array, :value x}))
+  x)
+
 (defn- selected [fade rate which choices]
-  (let [pick (fn [which] (graph/make (ugen/find-spec "Select" rate) (cons which choices)))
+  (let [choices (choices-of "select-x" choices)
+        pick (fn [which] (graph/make (ugen/find-spec "Select" rate) (cons which choices)))
         op   (fn [operator a b] (graph/binary (ugen/binary-index operator) a b))
         a    (pick (op "round" which 2))
         b    (pick (op "+" (op "trunc" which 2) 1))]
@@ -704,11 +742,11 @@
   (mix (map-indexed (fn [i in]
                       (let [distance (if wrap (moddif which i (count array)) (graph/binary (ugen/binary-index "absdif") which i))]
                         (multiply (maximum (subtract 1 (multiply distance focus)) 0) in)))
-                    array)))
+                    (choices-of "select-x-focus" array))))
 
 (defn- chosen [rate trigger choices]
   (graph/make (ugen/find-spec "Select" rate)
-              (cons (graph/make (ugen/find-spec "TIRand" rate) [0 (dec (count choices)) trigger]) choices)))
+              (cons (graph/make (ugen/find-spec "TIRand" rate) [0 (dec (count (choices-of "t-choose" choices))) trigger]) choices)))
 
 (defcall t-choose:ar
   "One of a sequence of signals, another by chance at each trigger."
@@ -722,7 +760,7 @@
 
 (defn- weighed [rate trigger choices weights normalize]
   (graph/make (ugen/find-spec "Select" rate)
-              (cons (graph/make (ugen/find-spec "TWindex" rate) (list* trigger normalize weights)) choices)))
+              (cons (graph/make (ugen/find-spec "TWindex" rate) (list* trigger normalize (row weights))) (choices-of "tw-choose" choices))))
 
 (defcall tw-choose:ar
   "As `t-choose:ar`, with the probability of each, which `normalize` 1 lets sum up to 1."
@@ -789,10 +827,18 @@
     (graph/mul-add (graph/make (ugen/find-spec "Compander" :audio) [delayed in thresh slope-below slope-above clamp-time relax-time])
                    mul add)))
 
+(defn- bank-of
+  "The rows of a bank's specification."
+  [function-name specification]
+  (when-not (and (sequential? specification) (some? (first specification)))
+    (graph/refuse :invalid-input (str function-name ": its specification is " (graph/shown specification) ", where [frequencies amplitudes-or-nil others-or-nil] belongs.")
+                  {:ugen function-name, :argument :specifications-array-ref, :value specification}))
+  specification)
+
 (defn- dyn-klank [rate specification in scale offset decay]
   (graph/expand
     (fn [[in scale offset decay]]
-      (let [[freqs amps times] specification]
+      (let [[freqs amps times] (bank-of "dyn-klank" specification)]
         (sum (constructor/call (ugen/find-spec "Ringz" rate)
                                [in (add (multiply (or freqs [440.0]) scale) offset) (multiply (or times [1.0]) decay)
                                 :mul (or amps [1.0])]))))
@@ -812,7 +858,7 @@
 (defn- dyn-klang [rate specification scale offset]
   (graph/expand
     (fn [[scale offset]]
-      (let [[freqs amps phases] specification]
+      (let [[freqs amps phases] (bank-of "dyn-klang" specification)]
         (sum (constructor/call (ugen/find-spec "SinOsc" rate)
                                [(add (multiply (or freqs [440.0]) scale) offset) (or phases [0.0]) :mul (or amps [1.0])]))))
     (object-array [scale offset])))
@@ -849,6 +895,9 @@
   "The magnitudes and phases of an FFT chain as demand UGens, bin by bin in turn, from
   `frombin` to `tobin` (default: half of `bufsize`, which must be a number)."
   [chain bufsize frombin 0 tobin nil]
+  (when-not (and (int? bufsize) (<= 2 (long bufsize) 65536) (int? frombin) (or (nil? tobin) (int? tobin)))
+    (graph/refuse :invalid-input (str "unpack-fft: :bufsize, :frombin and :tobin are whole numbers, the first up to 65,536, not " (graph/shown [bufsize frombin tobin]) ".")
+                  {:ugen "unpack-fft", :argument :bufsize, :value bufsize}))
   (let [limit   (/ bufsize 2)
         bins    (range frombin (inc (if tobin (min tobin limit) limit)))
         measure (fn [which] (graph/make (ugen/find-spec "Unpack1FFT" :demand) [chain bufsize (vec bins) which]))]

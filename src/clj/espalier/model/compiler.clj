@@ -35,16 +35,16 @@
 
 (def ^:private control-classes #{"Control" "TrigControl" "AudioControl" "LagControl"})
 
-(defn- foreign-control [^UGen u]
+(defn- foreign-control [synthdef ^UGen u]
   (error/error :foreign-control
-               (str "A control of another SynthDef is read, number " (.special u)
+               (str "SynthDef " synthdef ": a control of another SynthDef is read, number " (.special u)
                     " of its values. Controls are the parameters of one graph function; hand them to it as such.")
-               {:ugen (str u)}))
+               {:ugen (str u), :synthdef synthdef}))
 
 (defn- gathered
   "All UGens in the order of creation: those of the graph, and before each those that
   it reads and that were made before the graph. Depth first, without recursion."
-  ^ArrayList [ugens roots]
+  ^ArrayList [synthdef ugens roots]
   (let [mine  (IdentityHashMap.)
         there (IdentityHashMap.)
         order (ArrayList.)
@@ -67,7 +67,7 @@
             (do (.remove stack (dec (.size stack)))
                 (when-not (.containsKey there u)
                   (when (and (control-classes (class-of u)) (not (.containsKey mine u)))
-                    (throw (foreign-control u)))
+                    (throw (foreign-control synthdef u)))
                   (.put there u true)
                   (.add order u)))))))
     order))
@@ -546,7 +546,7 @@
 
   Throws `:espalier.error/foreign-control` where a control of another SynthDef is read."
   [synthdef {:keys [ugens roots values names]}]
-  (let [plan               (-> (gathered ugens roots) steps-of with-copies with-local-bufs plan-of)
+  (let [plan               (-> (gathered synthdef ugens roots) steps-of with-copies with-local-bufs plan-of)
         _                  (rewrite-all! plan)
         [constants places] (numbered-constants plan)]
     {:kind            :synthdef

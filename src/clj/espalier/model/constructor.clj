@@ -28,7 +28,7 @@
 
 (defn- unknown-argument [^Spec spec k]
   (graph/refuse :unknown-argument
-                (str spec " has no argument " (pr-str k) "." (error/hint k (map :key (.arguments spec))) " It is " (usage spec) ".")
+                (str spec " has no argument " (graph/shown k) "." (error/hint k (map :key (.arguments spec))) " It is " (usage spec) ".")
                 {:ugen (str spec), :argument k, :known (mapv :key (.arguments spec))}))
 
 (def ^:private absent (Object.))
@@ -73,7 +73,7 @@
     (if-let [names (names-of spec k)]
       (or (get names (keyword x))
           (graph/refuse :invalid-input
-                        (str spec ": argument " k " is " (pr-str x) "." (error/hint x (keys names))
+                        (str spec ": argument " k " is " (graph/shown x) "." (error/hint x (keys names))
                              " It is a number or one of " (str/join " " (sort (keys names))) ".")
                         {:ugen (str spec), :argument k, :value x}))
       x)
@@ -87,7 +87,7 @@
   (let [arguments (.arguments spec)]
     (dotimes [i (count arguments)]
       (let [{:keys [key same-as optional] :as argument} (nth arguments i)
-            x (aget places i)]
+            x (graph/finite (aget places i))]
         (aset places i
               (cond
                 (and (identical? absent x) (contains? argument :default)) (named-number spec key (:default argument))
@@ -140,6 +140,13 @@
 
 (defn- row [x] (cond (nil? x) [], (sequential? x) x, :else [x]))
 
+(defn- no-empty
+  "Throws where one of values is an empty sequence, of which nothing can be made."
+  [^Spec spec k values]
+  (when (some #(and (sequential? %) (empty? %)) values)
+    (graph/refuse :invalid-input (str spec ": an empty sequence stands in argument " k ", where an input belongs. Give it an element, or leave the UGen out.")
+                  {:ugen (str spec), :argument k, :value []})))
+
 (defn audio-rate
   "x at audio rate: numbers by DC, other UGens by K2A, each element of a sequence."
   [x]
@@ -160,10 +167,10 @@
   "The length of a text and its characters, as UGens carry it."
   [^Spec spec k text]
   (when-not (or (string? text) (keyword? text) (symbol? text))
-    (graph/refuse :invalid-input (str spec ": argument " k " is " (pr-str text) ", where a string belongs.") {:ugen (str spec), :argument k, :value text}))
+    (graph/refuse :invalid-input (str spec ": argument " k " is " (graph/shown text) ", where a string belongs.") {:ugen (str spec), :argument k, :value text}))
   (let [text (if (string? text) text (name text))]
     (when-not (every? #(< (int %) 128) text)
-      (graph/refuse :invalid-input (str spec ": argument " k " is " (pr-str text) ", of which a server takes ASCII characters only.")
+      (graph/refuse :invalid-input (str spec ": argument " k " is " (graph/shown text) ", of which a server takes ASCII characters only.")
                     {:ugen (str spec), :argument k, :value text}))
     (into [(count text)] (map int) text)))
 
@@ -257,7 +264,7 @@
     (sequential? x)        (graph/fixed x)
     :else
     (graph/refuse :invalid-input
-                  (str spec ": argument :envelope is " (pr-str x) ", where an envelope belongs, such as (espalier.env/perc 0.01 1).")
+                  (str spec ": argument :envelope is " (graph/shown x) ", where an envelope belongs, such as (espalier.env/perc 0.01 1).")
                   {:ugen (str spec), :argument :envelope, :value x})))
 
 (defn- env-gen [spec [env & others]]
@@ -272,13 +279,14 @@
   [^Spec spec defaults specification]
   (when-not (and (sequential? specification) (some? (first specification)))
     (graph/refuse :invalid-input
-                  (str spec ": its specification is " (pr-str specification)
+                  (str spec ": its specification is " (graph/shown specification)
                        ", where [frequencies amplitudes-or-nil others-or-nil] belongs.")
                   {:ugen (str spec), :argument :specifications-array-ref, :value specification}))
   (let [frequencies (row (first specification))
         rows        (cons frequencies
                           (map (fn [x default] (if (nil? x) (repeat (count frequencies) default) (row x)))
                                (concat (rest specification) (repeat nil)) defaults))
+        _           (no-empty spec :specifications-array-ref (concat rows (mapcat identity rows)))
         n           (long (reduce max 1 (map count (filter sequential? (mapcat identity rows)))))
         one         (fn [i]
                       (let [rows (map (fn [xs] (mapv (fn [x] (if (sequential? x) (nth x (rem (long i) (count x))) x)) xs)) rows)
@@ -333,6 +341,7 @@
 (defn- send-reply [spec [trigger command values id]]
   (let [values (row values)
         values (if (some sequential? values) values [values])
+        _      (run! (fn [[k xs]] (no-empty spec k xs)) {:trig [trigger], :cmd-name [command], :reply-id [id], :values values})
         nth-of (fn [x i] (if (sequential? x) (nth x (rem (long i) (count x))) x))
         n      (long (reduce max (count values) (map count (filter sequential? [trigger command id]))))
         all    (mapv (fn [i]
@@ -369,7 +378,7 @@
   (let [phase (nth arguments 1)]
     (when (some number? (flatten [phase]))
       (graph/refuse :invalid-input
-                    (str spec ": argument :phase is " (pr-str phase)
+                    (str spec ": argument :phase is " (graph/shown phase)
                          ", where what (del-tap-wr:" (ugen/suffix (.rate spec)) " …) returns belongs. scsynth crashes on others.")
                     {:ugen (str spec), :argument :phase, :value phase}))
     (graph/construct spec (object-array arguments))))
@@ -378,7 +387,7 @@
   (let [buffer (first arguments)]
     (when (some #(and (number? %) (neg? (double %))) (flatten [buffer]))
       (graph/refuse :invalid-input
-                    (str spec ": argument :buffer is " (pr-str buffer) ", where the number of a buffer belongs. scsynth crashes on negative ones.")
+                    (str spec ": argument :buffer is " (graph/shown buffer) ", where the number of a buffer belongs. scsynth crashes on negative ones.")
                     {:ugen (str spec), :argument :buffer, :value buffer}))
     ((delay-ugen :in) spec (object-array arguments))))
 
@@ -413,8 +422,12 @@
      "VarLag"       var-lag
      "Klang"        klang
      "Klank"        klank
-     "InRect"       (fn [spec [x y [left top width height]]]
-                      (graph/make spec [x y left top (binary "+" left width) (binary "+" top height)]))
+     "InRect"       (fn [spec [x y rect]]
+                      (when-not (and (sequential? rect) (= 4 (count rect)))
+                        (graph/refuse :invalid-input (str spec ": argument :rect is " (graph/shown rect) ", where [left top width height] belongs.")
+                                      {:ugen (str spec), :argument :rect, :value rect}))
+                      (let [[left top width height] rect]
+                        (graph/make spec [x y left top (binary "+" left width) (binary "+" top height)])))
      "LinXFade2"    (fn [spec [a b pan level]] (binary "*" (graph/make spec [a b pan]) level))
      "BeatTrack"    beat-track
      "Poll"         poll

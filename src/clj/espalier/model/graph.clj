@@ -107,7 +107,9 @@
             (str (.getFileName frame) ":" (.getLineNumber frame))))
         (.getStackTrace (Throwable.))))
 
-(defn- shown [x]
+(defn shown
+  "x in a message: not more than its beginning."
+  [x]
   (let [text (binding [*print-length* 8, *print-level* 3] (pr-str x))]
     (if (< 80 (count text)) (str (subs text 0 77) "...") text)))
 
@@ -147,10 +149,57 @@
     (entity/entity? x)      (double (:id x))
     :else                   nil))
 
+(def ^:private ^:const most-elements 65536)
+
+(defn finite
+  "x; throws `:espalier.error/invalid-input` where it is a sequence without an end, or of
+  more elements than a graph can be meant to have."
+  [x]
+  (when (and (sequential? x) (< most-elements (bounded-count (inc most-elements) x)))
+    (refuse :invalid-input (str "A sequence has no end, or more than " most-elements " elements. Take as many as there shall be channels: (take 2 …).")
+            {:limit most-elements}))
+  x)
+
 (defn- sequence-of
   "A vector of the elements of a sequence that an argument may be."
   [x]
   (if (vector? x) x (vec x)))
+
+(declare argument-at)
+
+(defn- refuse-empty
+  "Throws for an empty sequence among the items of a UGen's spec, or of none."
+  [^Spec spec items]
+  (let [i      (first (keep-indexed (fn [i x] (when (and (sequential? x) (empty? x)) i)) items))
+        said?  (and spec (map? (.channels spec)))
+        k      (when spec (argument-at spec (if said? (dec (long i)) i)))]
+    (refuse :invalid-input
+            (str (when spec (str spec ": ")) (if k (str "argument " k " is") "there is") " an empty sequence, where an input belongs. Give it an element, or leave the UGen out.")
+            (cond-> {:value []}
+              spec (assoc :ugen (str spec), :argument k)))))
+
+(defn- expanded [spec f ^objects items]
+  (let [size (alength items)
+        n    (long (loop [i 0, n -1]
+                     (if (= i size)
+                       n
+                       (let [x (aget items i)]
+                         (recur (inc i) (if (sequential? x) (Math/max n (long (count (finite x)))) n))))))]
+    (cond
+      (neg? n)  (f items)
+      (or (zero? n) (some #(and (sequential? %) (empty? %)) items))
+      (refuse-empty spec items)
+
+      :else
+      (let [items (object-array (map (fn [x] (if (sequential? x) (sequence-of x) x)) items))]
+        (mapv (fn [^long i]
+                (expanded spec f (let [one (aclone items)]
+                                   (dotimes [j size]
+                                     (let [x (aget one j)]
+                                       (when (vector? x)
+                                         (aset one j (nth x (rem i (count x)))))))
+                                   one)))
+              (range n))))))
 
 (defn expand
   "Calls `f` with `items`, an object array, where none is a sequence; otherwise with
@@ -158,28 +207,8 @@
   results.
 
       (expand vec (object-array [1 [2 3]]))  ;=> [[1 2] [1 3]]"
-  [f ^objects items]
-  (let [size (alength items)
-        n    (long (loop [i 0, n -1]
-                     (if (= i size)
-                       n
-                       (let [x (aget items i)]
-                         (recur (inc i) (if (sequential? x) (Math/max n (long (count x))) n))))))]
-    (cond
-      (neg? n)  (f items)
-      (or (zero? n) (some #(and (sequential? %) (empty? %)) items))
-      (refuse :invalid-input "An empty sequence stands where an input belongs. Give it an element, or leave the UGen out." {:value []})
-
-      :else
-      (let [items (object-array (map (fn [x] (if (sequential? x) (sequence-of x) x)) items))]
-        (mapv (fn [^long i]
-                (expand f (let [one (aclone items)]
-                            (dotimes [j size]
-                              (let [x (aget one j)]
-                                (when (vector? x)
-                                  (aset one j (nth x (rem i (count x)))))))
-                            one)))
-              (range n))))))
+  [f items]
+  (expanded nil f items))
 
 ;; ---- UGens
 
@@ -241,7 +270,7 @@
     n
     (refuse :invalid-channel-count
             (str spec ": the number of channels is " (shown n) ", where a whole number from 1 on belongs, for it is part of the SynthDef.")
-            {:ugen (str spec), :value n})))
+            {:ugen (str spec), :argument (:key (nth (.arguments spec) (:argument (.channels spec)) nil)), :value n})))
 
 (defn- opened
   "`items` with the items of each Fixed in its place."
@@ -281,7 +310,7 @@
 
       (make (ugen/find-spec \"SinOsc\" :audio) [440 0])  ;=> #<UGen sin-osc:ar>"
   [^Spec spec items]
-  (expand #(make-one spec %) (object-array items)))
+  (expanded spec #(make-one spec %) (object-array items)))
 
 (defn fixed
   "A row of inputs that does not expand: an envelope."
@@ -307,7 +336,7 @@
               (run! #(.add items %) (as-row (aget arguments (long (first place)))))
               (.add items (if (int? place) (aget arguments (long place)) place))))
           layout)
-    (let [made (expand #(make-one spec %) (.toArray items))]
+    (let [made (expanded spec #(make-one spec %) (.toArray items))]
       (cond
         (.mul-add spec) (let [[mul add] (.mul-add spec)]
                           (mul-add made (aget arguments (long mul)) (aget arguments (long add))))
@@ -433,7 +462,7 @@
 
 (defn- mul-add-one [x mul add]
   (if (and (number? x) (number? mul) (number? add))
-    (+ (* x mul) add)
+    (if (and (int? x) (int? mul) (int? add)) (+' (*' x mul) add) (+ (* (double x) (double mul)) (double add)))
     (let [checked (fn [i x] (or (input x) (bad-input "The operator MulAdd" i x)))
           x       (checked 0 x)
           mul     (checked 1 mul)

@@ -31,12 +31,12 @@
 (defn- wrapped ^double [^double x ^double low ^double high]
   (if (= low high) low (+ low (modulo (- x low) (- high low)))))
 
-(defn- whole ^double [^double x] (double (long x)))
+(defn- whole ^double [^double x] (double (unchecked-long x)))
 
 (defn- divisor
   "The greatest common divisor, which is negative where neither is above 0."
   ^double [^double x ^double y]
-  (let [g (.doubleValue (.gcd (biginteger (long x)) (biginteger (long y))))]
+  (let [g (.doubleValue (.gcd (biginteger (unchecked-long x)) (biginteger (unchecked-long y))))]
     (if (and (<= (whole x) 0.0) (<= (whole y) 0.0)) (- g) g)))
 
 (defn- power ^double [^double x ^double y]
@@ -45,7 +45,7 @@
 (def ^:private unary
   {"neg"        (fn [^double x] (- x))
    "not"        (fn [^double x] (truth (not (pos? x))))
-   "bitNot"     (fn [^double x] (double (bit-not (long x))))
+   "bitNot"     (fn [^double x] (double (bit-not (unchecked-long x))))
    "abs"        (fn [^double x] (Math/abs x))
    "ceil"       (fn [^double x] (Math/ceil x))
    "floor"      (fn [^double x] (Math/floor x))
@@ -88,9 +88,9 @@
    "scurve"     (fn [^double x] (let [x (clipped x 0.0 1.0)] (* x x (- 3.0 (* 2.0 x)))))})
 
 (def ^:private binary
-  {"+"          (fn [x y] (+ x y))
-   "-"          (fn [x y] (- x y))
-   "*"          (fn [x y] (* x y))
+  {"+"          (fn [x y] (if (and (int? x) (int? y)) (+' x y) (+ (double x) (double y))))
+   "-"          (fn [x y] (if (and (int? x) (int? y)) (-' x y) (- (double x) (double y))))
+   "*"          (fn [x y] (if (and (int? x) (int? y)) (*' x y) (* (double x) (double y))))
    "/"          (fn [x y] (/ (double x) (double y)))
    "div"        (fn [^double x ^double y] (Math/floor (/ x y)))
    "mod"        modulo
@@ -102,9 +102,9 @@
    ">="         (fn [^double x ^double y] (truth (>= x y)))
    "min"        (fn [x y] (min x y))
    "max"        (fn [x y] (max x y))
-   "bitAnd"     (fn [^double x ^double y] (double (bit-and (long x) (long y))))
-   "bitOr"      (fn [^double x ^double y] (double (bit-or (long x) (long y))))
-   "bitXor"     (fn [^double x ^double y] (double (bit-xor (long x) (long y))))
+   "bitAnd"     (fn [^double x ^double y] (double (bit-and (unchecked-long x) (unchecked-long y))))
+   "bitOr"      (fn [^double x ^double y] (double (bit-or (unchecked-long x) (unchecked-long y))))
+   "bitXor"     (fn [^double x ^double y] (double (bit-xor (unchecked-long x) (unchecked-long y))))
    "lcm"        (fn [^double x ^double y]
                   (let [g (divisor x y)]
                     (if (zero? g) 0.0 (/ (* (whole x) (whole y)) g))))
@@ -118,8 +118,8 @@
                   (let [x (Math/abs x), y (Math/abs y)]
                     (- (+ x y) (* (- (Math/sqrt 2.0) 1.0) (Math/min x y)))))
    "pow"        power
-   "leftShift"  (fn [^double x ^double y] (double (unchecked-int (bit-shift-left (long x) (bit-and 31 (long y))))))
-   "rightShift" (fn [^double x ^double y] (double (bit-shift-right (unchecked-int (long x)) (bit-and 31 (long y)))))
+   "leftShift"  (fn [^double x ^double y] (double (unchecked-int (bit-shift-left (unchecked-long x) (bit-and 31 (unchecked-long y))))))
+   "rightShift" (fn [^double x ^double y] (double (bit-shift-right (unchecked-int (unchecked-long x)) (bit-and 31 (unchecked-long y)))))
    "ring1"      (fn [^double x ^double y] (+ (* x y) x))
    "ring2"      (fn [^double x ^double y] (+ (* x y) x y))
    "ring3"      (fn [^double x ^double y] (* x x y))

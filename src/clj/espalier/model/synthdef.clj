@@ -329,7 +329,11 @@
     (.writeInt out magic)
     (.writeInt out 2)
     (write-short out (count defs) "a number of SynthDefs")
-    (run! (fn [d] (write-synthdef out d)) defs)
+    (run! (fn [d]
+            (if (map? d)
+              (write-synthdef out d)
+              (bad (.size out) (pr-str d) "a SynthDef, which is a map,")))
+          defs)
     (doto (.toByteArray bytes) parse)))
 
 ;; --- Controls
