@@ -49,7 +49,7 @@
 (def ^:private not-of-numbers
   "What sclang does not know of numbers, or computes of some of them in another way than
   the servers."
-  #{"scaleneg" "clip2" "excess" "div" "not" "sqrt" "log" "log2" "log10" "asin" "acos" "ampdb" "cpsmidi" "ratiomidi" "cpsoct" "pow"})
+  #{"scaleneg" "clip2" "excess" "div" "mod" "not" "sqrt" "log" "log2" "log10" "asin" "acos" "ampdb" "cpsmidi" "ratiomidi" "cpsoct" "pow"})
 
 (def ^:private of-integers
   "What sclang knows of integers only: small ones here, for they have 32 bits there."
@@ -418,8 +418,9 @@
       2 #(e "perc" "perc" (some-arguments v v v curve))
       1 #(e "linen" "linen" (some-arguments v v v v curve))
       1 #(e "cutoff" "cutoff" (some-arguments v v (fn [] (one-of [:lin :exp :sin -4 2]))))
-      2 #(e "adsr" "adsr" (some-arguments v v v v v curve v))
-      1 #(e "dadsr" "dadsr" (some-arguments v v v v v v curve v))
+      ;; sclang adds a sequence of biases to the levels one by one
+      2 #(e "adsr" "adsr" (some-arguments v v v v v curve number))
+      1 #(e "dadsr" "dadsr" (some-arguments v v v v v v curve number))
       2 #(e "asr" "asr" (some-arguments v v v curve))
       1 #(let [n (inc (below 3))]
            (e "step" "step" [(into [:array] (repeatedly n v)) (into [:array] (repeatedly n v))]))
@@ -477,8 +478,8 @@
       (and (= "SendReply" class) (= :values k))                                 (let [row (fn [] (into [:array] (some-of 1 4 #(single any-rate))))]
                                                                                   (if (chance 0.8) (row) (into [:array] (some-of 1 3 row))))
       (= "SendReply" class)                                                     (case k
-                                                                                  :trig     (input rates (below 2))
-                                                                                  :reply-id (if (chance 0.8) (number) (input any-rate 1)))
+                                                                                  :trig     (if (chance 0.8) (single rates) (into [:array] (some-of 1 3 #(single rates))))
+                                                                                  :reply-id (if (chance 0.8) (number) (single any-rate)))
       (and (= "SendPeakRMS" class) (= :sig k))                                  (into [:array] (some-of 1 3 #(single any-rate)))
       (= "SendPeakRMS" class)                                                   (number)
       (and (= "Dwrand" class) (= :weights k))                                   (numbers 1 4)
@@ -555,7 +556,9 @@
     1 #(vector :method "sum" "sum" (into [:array] (repeatedly (+ 2 (below 4)) (fn [] (operand rates 0)))))
     1 #(vector :class "mix" "Mix" (into [:array] (repeatedly (+ 1 (below 7)) (fn [] (operand rates 0)))))
     2 #(let [operator (one-of unary-operators)]
-         [:op operator (known-operand operator (operand rates (min 1 (long depth))))])
+         [:op operator (if (= "not" operator)                ; no sequence has it
+                         (or (leaf rates) (source :control))
+                         (known-operand operator (operand rates (min 1 (long depth)))))])
     3 #(let [operator (one-of binary-operators)
              x        (operand rates (min 1 (long depth)))
              y        (operand rates 0)
