@@ -52,23 +52,29 @@
     optional                      "may be left out"
     :else                         "must be given"))
 
+(defn- channels-text [^Spec spec]
+  (let [channels (.channels spec)]
+    (cond
+      (= 1 channels)     nil
+      (number? channels) (str channels " channels.")
+      (map? channels)    (str "as many channels as " (name (:key (nth (.arguments spec) (:argument channels)))) " says, a number.")
+      :else              "as many channels as there are demand UGens.")))
+
 (defn- docstring [^Spec spec]
   (let [{class-name :name, text :doc, :keys [engines]} (ugen/ugens (.class-name spec))
-        arguments (.arguments spec)
-        width     (reduce max 0 (map (comp count name :key) arguments))
-        channels  (.channels spec)]
-    (str class-name ", " (rate-words (.rate spec)) ". " text
-         (when (seq arguments) "\n")
-         (str/join (map (fn [{k :key :as argument}]
-                          (str "\n    " (name k) (str/join (repeat (- (+ 2 width) (count (name k))) " ")) (default-text argument)))
-                        arguments))
-         (when-not (= 1 channels)
-           (str "\n\n  Puts out " (cond (number? channels) channels
-                                        (map? channels)    (str "as many channels as " (name (:key (nth arguments (:argument channels)))) " says, a number")
-                                        :else              "as many channels as there are demand UGens")
-                (if (number? channels) " channels." ".")))
-         (when (= #{:scsynth} engines) "\n\n  Not on supernova.")
-         (when (= #{:supernova} engines) "\n\n  Not on scsynth."))))
+        out (StringBuilder. ^String class-name)]
+    (.append out ", ") (.append out (rate-words (.rate spec))) (.append out ". ") (.append out text)
+    (when (seq (.arguments spec)) (.append out "\n"))
+    (run! (fn [{k :key :as argument}]
+            (let [arg-name (name k)]
+              (.append out "\n    ") (.append out arg-name)
+              (loop [i (count arg-name)] (.append out " ") (when (< i 16) (recur (inc i))))
+              (.append out (default-text argument))))
+          (.arguments spec))
+    (when-let [channels (channels-text spec)] (.append out "\n\n  Puts out ") (.append out channels))
+    (when (= #{:scsynth} engines) (.append out "\n\n  Not on supernova."))
+    (when (= #{:supernova} engines) (.append out "\n\n  Not on scsynth."))
+    (str out)))
 
 (run! (fn [^Spec spec]
         (intern *ns*

@@ -441,6 +441,12 @@
           (recur (next names) (conj found {:key k}))))
       found)))
 
+(defn caller
+  "A function of any arguments that calls `f` with all of them in their order, by a spec
+  of `ugen/call-spec`."
+  [spec f]
+  (fn [& given] (apply f (arguments-of spec given))))
+
 (defmacro defcall
   "Defines a function whose arguments may be given by position and by name.
 
@@ -450,10 +456,6 @@
         (…))"
   [function-name docstring names & body]
   (let [bound (filterv symbol? names)]
-    `(let [spec# (ugen/call-spec ~(name function-name) (parameters '~names))]
-       (defn ~function-name
-         ~docstring
-         {:arglists '(~bound)}
-         [& given#]
-         (let [~bound (arguments-of spec# given#)]
-           ~@body)))))
+    `(def ~(vary-meta function-name assoc :doc docstring :arglists `'(~bound))
+       (caller (ugen/call-spec ~(name function-name) (parameters '~names))
+               (fn ~bound ~@body)))))

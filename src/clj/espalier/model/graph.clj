@@ -335,11 +335,9 @@
       (bad-input (str "The operator " (:name (nth operators index))) i x)))
 
 (defn- unary-one [index x]
-  (let [x (operand ugen/unary-operators index 0 x)
-        f (when (instance? Double x) (operator/of-number index))]
-    (if f
-      (f x)
-      (made (get unary-specs (rate x)) (doto (object-array 1) (aset 0 x)) 1 index))))
+  (let [x (operand ugen/unary-operators index 0 x)]
+    (or (when (number? x) (operator/of-number (:name (nth ugen/unary-operators index)) x))
+        (made (get unary-specs (rate x)) (doto (object-array 1) (aset 0 x)) 1 index))))
 
 (defn unary
   "A unary operator, by its number, of x: a UGen, the number where x is one, or a
@@ -400,12 +398,10 @@
       :else                   (binary-made index a b))))
 
 (defn- binary-one [index a b]
-  (let [f (when (and (number? a) (number? b)) (operator/of-numbers index))]
-    (if f
-      (do (operand ugen/binary-operators index 0 a)
-          (operand ugen/binary-operators index 1 b)
-          (f a b))
-      (binary-ugen index (operand ugen/binary-operators index 0 a) (operand ugen/binary-operators index 1 b)))))
+  (let [x (operand ugen/binary-operators index 0 a)
+        y (operand ugen/binary-operators index 1 b)]
+    (or (when (and (number? a) (number? b)) (operator/of-numbers (:name (nth ugen/binary-operators index)) a b))
+        (binary-ugen index x y))))
 
 (defn binary
   "A binary operator, by its number, of a and b: a UGen, the number where both are
