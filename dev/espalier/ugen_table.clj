@@ -20,7 +20,6 @@
    [espalier.model.synthdef :as synthdef])
   (:import
    (java.io File IOException)
-   (java.lang ProcessBuilder$Redirect)
    (java.util List)
    (java.util.concurrent TimeUnit)))
 
@@ -161,7 +160,7 @@
    "unsignedRightShift" ["+>>"], "==" ["|==|"]})
 
 (def ^:private unheard-of
-  "Operators that have a number and that no server computes: it returns the input, or the sum of both."
+  "Operators that have a number and that no server computes, as was tried: what comes out is the input, or the sum of both."
   #{"isNil" "notNil" "asFloat" "asInteger" "digitValue" "unsignedRightShift" "fill"})
 
 (defn- operator-rows [operators arity docs]
