@@ -115,9 +115,9 @@
 (def ^:private implied-rates {:ar :audio, :kr :control, :ir :scalar})
 
 (defn- ordered
-  "A map with these keys and values in this order, without those that are nil or empty."
+  "A map with these keys and values in this order, without those that are nil."
   [& kvs]
-  (apply array-map (mapcat (fn [[k v]] (when-not (or (nil? v) (and (coll? v) (empty? v))) [k v])) (partition 2 kvs))))
+  (apply array-map (mapcat (fn [[k v]] (when (some? v) [k v])) (partition 2 kvs))))
 
 (defn- spliced
   "The inputs, with the elements of an array as one: it was tried with two."
@@ -128,27 +128,33 @@
           inputs))
 
 (defn- constructor-row [ugen {:keys [constructor args nil-defaults rate inputs outputs returns rejects]}]
-  (assoc (ordered :args         args
-                  :nil-defaults nil-defaults
-                  :rate         (when (not= rate (implied-rates constructor)) rate)
-                  :inputs       inputs
-                  :outputs      (if (= ugen "Demand") :per-demandUGens outputs)
-                  :madd         (when (and (= returns :madd) (some #(= "mul" (first %)) args)) true)
-                  :returns      (when-not (#{:itself :madd} returns) returns)
-                  :rejects      rejects)
-         :args args, :inputs (spliced inputs)))
+  (ordered :args         args
+           :nil-defaults (not-empty nil-defaults)
+           :rate         (when (not= rate (implied-rates constructor)) rate)
+           :inputs       (spliced inputs)
+           :outputs      (if (= ugen "Demand") :per-demandUGens outputs)
+           :madd         (when (and (= returns :madd) (some #(= "mul" (first %)) args)) true)
+           :returns      (when-not (#{:itself :madd} returns) returns)
+           :rejects      (not-empty rejects)))
+
+(defn- once
+  "Pairs of a constructor and its row, where what is said of the first is said once: {:as :ar} and the rejections."
+  [[[constructor row] & more]]
+  (cons [constructor row]
+        (for [[c r] more]
+          [c (if (= (dissoc r :rejects) (dissoc row :rejects))
+               (ordered :as constructor, :rejects (:rejects r))
+               r)])))
 
 (defn- ugen-row [docs engines {:keys [categories constructors traits] ugen :name}]
   (when-let [rates (seq (for [{:keys [constructor threw instead] :as c} constructors :when (not (or threw instead))]
                           [constructor (constructor-row ugen c)]))]
-    (assoc (ordered :name       ugen
-                    :doc        (get docs ugen)
-                    :categories (mapv #(str/replace % #"^UGens>" "") categories)
-                    :traits     (into (sorted-set) traits)
-                    :engines    #{}
-                    :rates      nil)
-           :engines (into (sorted-set) (for [[engine known] engines :when (contains? known ugen)] engine))
-           :rates   (apply array-map (mapcat identity rates)))))
+    (ordered :name       ugen
+             :doc        (get docs ugen)
+             :categories (not-empty (mapv #(str/replace % #"^UGens>" "") categories))
+             :traits     (not-empty (into (sorted-set) traits))
+             :engines    (into (sorted-set) (for [[engine known] engines :when (contains? known ugen)] engine))
+             :rates      (apply array-map (mapcat identity (once rates))))))
 
 (def ^:private only-in-the-servers
   "Operators that have a number in the servers and no selector in sclang."
@@ -236,10 +242,11 @@
 ;;   :rate          where the constructor does not say it (:ar :audio, :kr :control, :ir :scalar)
 ;;   :inputs        the arguments in the order of the inputs; \"x*\" are the elements of the array x, a number is itself (an
 ;;                  array was tried with two elements, a label as \"ab\", a command name as \"/xy\")
-;;   :outputs       how many, or {:arg x}: as many as the integer x
+;;   :outputs       how many; {:arg x}, as many as the integer x; :per-demandUGens, as many as elements of that array
 ;;   :madd          mul and add are applied to what comes out
 ;;   :returns       where that is not the UGen: a number, {:arg x}, or :op, an operation on it
 ;;   :rejects       [[index [rates]] …]: rates that the input of this index must not have
+;;   :as            all but :rejects is what this other constructor of the UGen has
 ;; :traits   :dead-code goes when nothing reads it, :width-first comes before all that is made after it, :out has no outputs,
 ;;           :unipolar is 0..1 and not -1..1, :filter has a signal for its first input
 ;; :engines  that know it; :server false of an operator: none computes it

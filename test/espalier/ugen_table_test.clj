@@ -13,7 +13,15 @@
 
 (def ^:private table (edn/read-string (slurp file)))
 
-(def ^:private ugens (:ugens table))
+(defn- whole
+  "The constructors of a UGen, each with all that holds for it."
+  [rates]
+  (update-vals rates (fn [{:keys [as rejects] :as row}]
+                       (if as
+                         (cond-> (dissoc (rates as) :rejects) rejects (assoc :rejects rejects))
+                         row))))
+
+(def ^:private ugens (mapv #(update % :rates whole) (:ugens table)))
 
 (defn- maker
   "A function of the namespace that makes the table, which is beside the tests and not on their class path."
