@@ -102,14 +102,14 @@
 (run! (fn [{:keys [index doc] operator :name}]
         (intern *ns*
                 (with-meta (operator-name operator)
-                           {:doc (str "Operator " operator ". " doc), :arglists '([x])})
+                           {:doc (str "Operator " operator ". " doc), :arglists '([a])})
                 (fn [x] (graph/unary index x))))
       (filter useful? ugen/unary-operators))
 
 (run! (fn [{:keys [index doc] operator :name}]
         (intern *ns*
                 (with-meta (operator-name operator)
-                           {:doc (str "Operator " operator ". " doc), :arglists '([x y])})
+                           {:doc (str "Operator " operator ". " doc), :arglists '([a b])})
                 (fn [x y] (graph/binary index x y))))
       (remove #(contains? #{"+" "-" "*" "/" "min" "max" "mod" "==" "<" ">" "<=" ">="} (:name %))
               (filter useful? ugen/binary-operators)))

@@ -131,6 +131,14 @@
            (contains? traits :unipolar)
            (contains? traits :demand))))
 
+(defn- whole
+  "`:rates` of a row without references from one to another."
+  [rates]
+  (update-vals rates (fn [{:keys [as rejects] :as facts}]
+                       (if as
+                         (cond-> (dissoc (get rates as) :rejects) rejects (assoc :rejects rejects))
+                         facts))))
+
 (def ugens
   "All UGens, by class name, as the table has them: `:name :doc :categories :traits
   :engines :rates`. `:engines` are those of `:scsynth` and `:supernova` that have it.
@@ -141,7 +149,7 @@
 (def ^:private specs-by-class
   (let [specs (HashMap.)]
     (doseq [row (:ugens table)
-            [constructor facts] (:rates row)
+            [constructor facts] (whole (:rates row))
             :let [s (spec row constructor facts)]]
       (.put specs [(:name row) (.rate ^Spec s)] s))
     specs))
