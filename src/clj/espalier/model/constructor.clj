@@ -230,9 +230,6 @@
       (graph/expand (fn [xs] (apply var-lag-one spec xs)) (object-array [in duration curvature warp start])))
     mul add))
 
-(defn- sequence-depth [x]
-  (if (sequential? x) (inc (long (reduce max 0 (map sequence-depth x)))) 0))
-
 (defn- env-inputs
   "What stands for an envelope among inputs: a value of `espalier.env`, or the row of
   numbers of one, or a sequence of either."

@@ -130,7 +130,7 @@
                  (boolean? x)                         "a number or a UGen belongs; 1 and 0 are true and false."
                  (nil? x)                             "a number or a UGen belongs; a function that returns nil was called, it may be."
                  (fn? x)                              "a number or a UGen belongs; a function was not called, it may be."
-                 (and (instance? UGen x))             "a UGen belongs that puts something out, and this one does not."
+                 (instance? UGen x)                   "a UGen belongs that puts something out, and this one does not."
                  (and (number? x) (Double/isNaN (double x))) "a number belongs; NaN would silence all that it reaches."
                  :else                                "a number, a UGen, a buffer or a bus belongs."))
           {:ugen (str who), :argument argument, :value x}))

@@ -410,7 +410,7 @@
           (vec (repeat (control-count d) nil))
           (reverse (controls d))))
 
-(defn- input-text [{:keys [constants ugens parameters] :as d} slots [kind index output]]
+(defn- input-text [{:keys [constants ugens]} slots [kind index output]]
   (if (= :constant kind)
     (str (nth constants index))
     (let [{:keys [outputs special] :as ugen} (nth ugens index)]
