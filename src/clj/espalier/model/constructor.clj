@@ -60,6 +60,11 @@
     ugen/done-actions
     (numbers-of [(.class-name spec) k])))
 
+(defn- named?
+  "Whether an argument may be a name, so that a keyword is its value."
+  [spec k]
+  (or (= :curve k) (some? (names-of spec k))))
+
 (defn- named-number
   "x, or the number that it is a name of."
   [^Spec spec k x]
@@ -113,7 +118,7 @@
             (and (keyword? x) (place-of spec x))
             (place-named! spec places given)
 
-            (and (keyword? x) (or (= i n) (not (names-of spec (:key (nth (.arguments spec) i))))))
+            (and (keyword? x) (or (= i n) (not (named? spec (:key (nth (.arguments spec) i))))))
             (unknown-argument spec x)
 
             (= i n)

@@ -123,7 +123,9 @@
                           building (assoc :synthdef (.synthdef building))
                           where    (assoc :at where))))))
 
-(defn- bad-input [who argument x]
+(defn- bad-input
+  "Throws for argument `argument` of a UGen, or for an operand, by its number, of an operator."
+  [who argument x]
   (refuse :invalid-input
           (str who ": " (if (keyword? argument) (str "argument " argument) (str "operand " argument)) " is " (shown x) ", where "
                (cond
@@ -133,7 +135,7 @@
                  (instance? UGen x)                   "a UGen belongs that puts something out, and this one does not."
                  (and (number? x) (Double/isNaN (double x))) "a number belongs; NaN would silence all that it reaches."
                  :else                                "a number, a UGen, a buffer or a bus belongs."))
-          {:ugen (str who), :argument argument, :value x}))
+          {(if (keyword? argument) :ugen :operator) (str who), :argument argument, :value x}))
 
 ;; ---- inputs
 
@@ -332,7 +334,7 @@
 
 (defn- operand [operators index i x]
   (or (input x)
-      (bad-input (str "The operator " (:name (nth operators index))) i x)))
+      (bad-input (:name (nth operators index)) i x)))
 
 (defn- unary-one [index x]
   (let [x (operand ugen/unary-operators index 0 x)]
@@ -430,7 +432,7 @@
 (defn- mul-add-one [x mul add]
   (if (and (number? x) (number? mul) (number? add))
     (+ (* x mul) add)
-    (let [checked (fn [i x] (or (input x) (bad-input "The operator MulAdd" i x)))
+    (let [checked (fn [i x] (or (input x) (bad-input "MulAdd" i x)))
           x       (checked 0 x)
           mul     (checked 1 mul)
           add     (checked 2 add)]
@@ -484,7 +486,7 @@
   [inputs]
   (expand (fn [^objects xs]
             (let [n  (alength xs)
-                  xs (map-indexed (fn [i x] (or (input x) (bad-input (str "The operator Sum" n) i x))) xs)]
+                  xs (map-indexed (fn [i x] (or (input x) (bad-input (str "Sum" n) i x))) xs)]
               (apply (if (= 3 n) sum3-one sum4-one) xs)))
           (object-array inputs)))
 
