@@ -27,6 +27,7 @@
    [espalier.runtime.mirror :as mirror]
    [espalier.runtime.moment :as moment]
    [espalier.runtime.node :as node]
+   [espalier.runtime.playing :as playing]
    [espalier.runtime.port :as port]
    [espalier.runtime.server :as server]
    [espalier.runtime.session :as session]
@@ -855,6 +856,37 @@
   `await-started`."
   ([node] (await-ended node {}))
   ([node opts] (node/await-ended node opts)))
+
+;; ---- hearing a graph
+
+(defn play-graph!
+  "Plays what `f`, a function without arguments, returns: signals of `espalier.ugens`, which
+  are put out from a bus on, or a UGen that puts something out itself. Returns the synth;
+  `play` is sugar over it. One signal is put on two channels. It fades in, and
+  `(sc/release! synth)` lets it fade out and end, unless the graph has a control `gate` of
+  its own. The SynthDef is forgotten once the synth is there.
+
+  `:bus`          the first bus, a bus or its number (default 0)
+  `:fade-time-s`  seconds of the fades (default 0.02)
+  `:target`, `:action`, `:confirm`, `:timeout-ms`  as of `add-group!`
+
+  Throws what `espalier.synthdef/synthdef`, `add-synthdefs!` and `add-synth!` throw.
+
+      (sc/play-graph! s (fn [] (sin-osc:ar 440 :mul 0.1)))  ;=> #<Synth 1000 play-0-1>"
+  ([s f] (play-graph! s f {}))
+  ([s f opts]
+   (playing/play-graph! s (fn [synthdef opts] ((requiring-resolve 'espalier.synthdef/playable) synthdef f opts)) opts)))
+
+(defmacro play
+  "Plays a graph at once, and returns its synth: `play-graph!` of an expression, in which
+  + - * / and their like work on UGens. Options are those of `play-graph!`.
+
+      (def hum (sc/play s (* 0.1 (sin-osc:ar [220 221]))))
+      (sc/release! hum)"
+  ([s graph] `(play ~s ~graph {}))
+  ([s graph opts]
+   (requiring-resolve 'espalier.ugens/with-operators)      ; there before it is expanded
+   `(play-graph! ~s (fn [] (espalier.ugens/with-operators ~graph)) ~opts)))
 
 ;; ---- buffers
 
