@@ -78,14 +78,19 @@
     (if (zero? bend) 0.0 (/ (* 0.5 (- a c)) bend))))
 
 (defn strongest
-  "The frequency of the strongest tone, between the samples of the spectrum too."
-  ^double [^doubles xs rate-hz]
-  (let [found (magnitudes xs)
-        n     (alength found)
-        top   (long (reduce (fn [a b] (if (< (aget found (int a)) (aget found (int b))) b a)) 1 (range 1 (dec n))))
-        level (fn [i] (Math/log (+ 1e-12 (aget found (int i)))))]
-    (/ (* (double rate-hz) (+ top (summit (level (dec top)) (level top) (level (inc top)))))
-       (* 2.0 n))))
+  "The frequency of the strongest tone, or of the strongest within two frequencies, more
+  exactly than the lines of the spectrum lie."
+  (^double [xs rate-hz] (strongest xs rate-hz nil))
+  (^double [^doubles xs rate-hz within]
+   (let [found     (magnitudes xs)
+         n         (alength found)
+         line-hz   (/ (double rate-hz) (* 2 n))
+         [low high] (or within [0 (/ rate-hz 2)])
+         top       (reduce (fn [a b] (if (< (aget found (int a)) (aget found (int b))) b a))
+                           (range (max 1 (long (/ low line-hz)))
+                                  (min (dec n) (long (/ high line-hz)))))
+         level     (fn [i] (Math/log (+ 1e-12 (aget found (int i)))))]
+     (* line-hz (+ (long top) (summit (level (dec (long top))) (level top) (level (inc (long top)))))))))
 
 (defn centre
   "The frequency about which the spectrum is balanced: where it is bright."
