@@ -601,7 +601,7 @@
   `:espalier.error/packet-too-large`, `:espalier.error/server-offline`,
   `:espalier.error/no-answer`.
 
-      (sc/add-synthdefs! s (clojure.java.io/resource \"espalier/synthdefs/bell.scsyndef\"))"
+      (sc/add-synthdefs! s espalier.instruments/bell)  ;=> [\"bell\"]"
   ([s synthdefs] (add-synthdefs! s synthdefs {}))
   ([s synthdefs opts] (synthdefs/add-synthdefs! s synthdefs opts)))
 

@@ -6,13 +6,13 @@
   The music is data. `score` makes all of it, as bundles with their times, before
   the first is sent: the server keeps the time, and nothing here sleeps."
   (:require
-   [clojure.java.io :as io]
    [clojure.string :as str]
    [espalier.core :as sc]
+   [espalier.instruments :as instruments]
    [espalier.model.error :refer [error]]
    [espalier.wav :as wav])
   (:import
-   (java.io File InputStream)
+   (java.io File)
    (java.util Locale)))
 
 (set! *warn-on-reflection* true)
@@ -122,17 +122,8 @@
   (println (fill "%-10s %s" stage (str/join text)))
   (flush))
 
-(def ^:private synthdefs ["bass" "bell" "pad" "pluck" "recorder" "reverb"])
-
-(defn- synthdef-bytes
-  "The compiled SynthDef of this name that comes with Espalier."
-  ^bytes [synthdef]
-  (let [path (str "espalier/synthdefs/" synthdef ".scsyndef")
-        file (or (io/resource path)
-                 (throw (error :no-resource (str path " is not on the classpath. It comes in resources/.")
-                               {:path path})))]
-    (with-open [^InputStream in (io/input-stream file)]
-      (.readAllBytes in))))
+(def ^:private synthdefs
+  [instruments/bass instruments/bell instruments/pad instruments/pluck instruments/recorder instruments/reverb])
 
 (defn- request-done!
   "Sends an asynchronous command and waits until the server has carried it out."
@@ -194,10 +185,7 @@
                               :bus    (+ (:id inputs) (:count inputs))
                               :buffer buffer})
         end-s   (:at (peek bundles))]
-    (doseq [synthdef synthdefs]
-      (request-done! s ["/d_recv" (synthdef-bytes synthdef)]))
-    (sc/sync! s)
-    (say "SynthDefs" (str/join " " synthdefs))
+    (say "SynthDefs" (str/join " " (sc/add-synthdefs! s synthdefs)))
     (start-recording! s buffer path)
     (say "record" path)
     (let [rings   (node-event s ["/n_go" (first-bell bundles)])
