@@ -28,6 +28,7 @@
    [espalier.runtime.moment :as moment]
    [espalier.runtime.node :as node]
    [espalier.runtime.port :as port]
+   [espalier.runtime.recording :as recording]
    [espalier.runtime.server :as server]
    [espalier.runtime.session :as session]
    [espalier.runtime.synthdefs :as synthdefs]
@@ -1139,3 +1140,66 @@
       (sc/add-synth! s :bell {:freq (sc/map-symbol lfo-bus)})"
   [bus]
   (bus/map-symbol bus))
+
+;; ---- recording
+
+(defn record!
+  "Records audio buses to a sound file, and returns the recording when it runs: at the tail
+  of the root group, after all that is there. It prints as one line, and is a
+  `java.io.Closeable`.
+
+  `path`            a file of the server's machine; where that is this one, a path or File of
+                    here. One that is there is overwritten
+  `:bus`            an audio bus, a group of them, or the number of the first (default: the
+                    audio outputs, the first two of them)
+  `:channel-count`  how many buses (default: as many as `:bus` has, 2 from a number on)
+  `:header-format`  \"wav\", \"aiff\", \"flac\", \"w64\", \"caf\" … (default: what the path ends
+                    in, otherwise \"wav\")
+  `:sample-format`  \"int16\", \"int24\" (default), \"float\" … Integers clip at 1, floats do not,
+                    and \"flac\" has no floats
+  `:duration-s`     stops by itself after so many seconds, rounded to blocks
+  `:buffer-frames`  frames between the sound and the disk (default 65,536, 1.5 s at 44.1 kHz), a
+                    multiple of two blocks
+  `:timeout-ms`     how long to wait for each answer (default: the handle's, 5,000)
+
+  The file is complete when `stop-recording!` has returned. That is called by itself when
+  the duration is over, when the recording's synth is freed, by `reset-server!` for example,
+  and when this handle quits or disconnects. On a busy machine with `{:audio :dummy}`, give
+  that a longer period, `{:dummy-period-frames 1024}`.
+
+  Throws `:espalier.error/not-writable` where the file is of this machine and cannot be,
+  `:espalier.error/file-failed` where the server cannot write it,
+  `:espalier.error/invalid-argument`, `:espalier.error/no-free-ids`,
+  `:espalier.error/question-in-moment` within `at`, `:espalier.error/server-offline`,
+  `:espalier.error/no-answer`.
+
+      (sc/record! s \"take.wav\")  ;=> #<Recording RECORDING /home/me/take.wav, 2 channels>"
+  ([s path] (record! s path {}))
+  ([s path opts] (recording/record! s path opts)))
+
+(defn stop-recording!
+  "Ends a recording. When this returns, all that was recorded is in the file and the file is
+  closed; synth and buffer are freed. Harmless where it has ended, and then returns the same:
+
+      {:path \"/home/me/take.wav\", :frames 88200, :channel-count 2, :duration-s 2.0}
+
+  `:frames` and `:duration-s` are those that the file says, nil where it is on another machine
+  or no WAV, AIFF or FLAC file.
+
+  `:timeout-ms`  how long to wait for each answer (default: the handle's, 5,000)
+
+  Throws `:espalier.error/recording-lost` where the server has gone away meanwhile,
+  `:espalier.error/no-answer`, `:espalier.error/server-offline`."
+  ([recording] (stop-recording! recording {}))
+  ([recording opts] (recording/stop-recording! recording opts)))
+
+(defn await-recording
+  "Waits until a recording is over by itself, and returns what `stop-recording!` does.
+
+  `:timeout-ms`  how long to wait (default: its `:duration-s` and the handle's 5,000 ms)
+
+  Throws `:espalier.error/no-answer` where it goes on, and what `stop-recording!` throws.
+
+      (sc/await-recording (sc/record! s \"take.wav\" {:duration-s 2}))"
+  ([recording] (await-recording recording {}))
+  ([recording opts] (recording/await-recording recording opts)))
