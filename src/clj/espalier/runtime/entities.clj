@@ -93,20 +93,27 @@
   "The session with what its entities need: a number of its own, and the limits that
   requests are checked against."
   [s opts session]
-  (let [{:keys [buffer-count control-bus-channel-count audio-bus-channel-count maximum-node-count]} (options/effective opts)
+  (let [{:keys [buffer-count control-bus-channel-count audio-bus-channel-count maximum-node-count
+                wire-buffer-count maximum-synthdef-count load-synthdefs]} (options/effective opts)
+        {:keys [owner?]} session
         known   #(mirror/known (:mirror session))
         session (assoc session
                        :era (.incrementAndGet ^AtomicLong eras)
                        :taken (ConcurrentHashMap.)
                        :node-ids (:nodes (:ids session))
                        :births (AtomicLong.)
-                       :maximum-node-count maximum-node-count)]
+                       :maximum-node-count maximum-node-count
+                       ;; What this server was seen to have for SynthDefs, and the names of those that it may not have taken. Of
+                       ;; another's, and where it has loaded some at boot, which may have given it more wires, the options do not tell.
+                       :proven (atom {:ugens #{}, :wires (if owner? wire-buffer-count 0), :files? false, :doubtful #{}}))]
     (assoc session
            :limits {:engine                    (:engine session)
                     :version                   (:version session)
                     :buffer-count              buffer-count
                     :control-bus-channel-count control-bus-channel-count
                     :audio-bus-channel-count   audio-bus-channel-count
+                    :wire-buffer-count         (when (and owner? (not load-synthdefs)) wire-buffer-count)
+                    :maximum-synthdef-count    (when owner? maximum-synthdef-count)
                     :resolve                   (fn [e] (when (entity? e) (resolve-in s session e)))
                     :kind-of                   (fn [id] (let [{:keys [kind status]} (get (:nodes (known)) id)]
                                                           (when (not= :expected status) kind)))
@@ -171,6 +178,14 @@
   (when-let [code (error/code e)]
     (not (contains? #{:espalier.error/no-answer :espalier.error/server-offline :espalier.error/link-closed} code))))
 
+(defn next-node-id
+  "An id for a node that is not to be used again, or nobody has yet."
+  ^long [session]
+  (let [^NodeIds ids (:nodes (:ids session))]
+    ;; One that was given by hand may be in the way.
+    (loop [id (long (.next ids))]
+      (if (.containsKey ^ConcurrentHashMap (:node-births session) id) (recur (long (.next ids))) id))))
+
 (defn add-node
   "An entity for a node that is to be made, with an id of its own or `id`; the mirror
   expects it.
@@ -189,9 +204,7 @@
         id       (long (cond
                          given     given
                          permanent (next-permanent ids)
-                         ;; One that was given by hand may be in the way.
-                         :else     (loop [id (long (.next ids))]
-                                     (if (.containsKey births id) (recur (long (.next ids))) id))))
+                         :else     (next-node-id session)))
         born     (birth session)
         before   (.get births id)
         given-back (AtomicBoolean.)
