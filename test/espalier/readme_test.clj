@@ -24,6 +24,17 @@
     (is (= :offline (sc/boot-status @(ns-resolve n 's))))
     (remove-ns 'espalier.readme-example)))
 
+(deftest synthdefs
+  (let [block (first (filter #(str/includes? % "defsynth") (code-blocks (slurp "README.md"))))
+        free  (str/replace block "{:audio :dummy}" (str "{:audio :dummy :port " (sc/find-free-port) "}"))
+        n     (create-ns 'espalier.readme-example)]
+    (try
+      (binding [*ns* n]
+        (refer-clojure)
+        (alias 'sc 'espalier.core)
+        (is (= :synth (:kind (load-string free)))))
+      (finally (remove-ns 'espalier.readme-example)))))
+
 (deftest its-links-lead-somewhere
   (doseq [[_ target] (re-seq #"\]\(((?!http)[^)#]+)" (slurp "README.md"))]
     (is (.exists (io/file target)) target)))

@@ -8,7 +8,6 @@
   supernova, which does not tell, a synth of it is made, asked for and freed before it
   plays. With every addition goes one trial more, for a place in scsynth's table."
   (:require
-   [clojure.edn :as edn]
    [clojure.java.io :as io]
    [clojure.string :as str]
    [espalier.model.command :as command]
@@ -36,11 +35,8 @@
 (set! *warn-on-reflection* true)
 
 (def ^:private known-ugens
-  "By name, the engines that have a UGen; nil where there is no such table."
-  (delay
-    (when-let [table (io/resource "espalier/ugens.edn")]
-      (let [rows (edn/read-string (slurp table))]
-        (into {} (map (juxt :name :engines)) (if (map? rows) (:ugens rows) rows))))))
+  "By name, the engines that have a UGen."
+  (delay (update-vals @(requiring-resolve 'espalier.model.ugen/ugens) :engines)))
 
 ;; ---- reading
 
