@@ -25,7 +25,7 @@
 (defn- with-each-engine [tests]
   (try
     (doseq [kind servers/udp-kinds]
-      (swap! booted conj (sc/server (servers/options kind {:dummy-period-frames 512, :memory-size 65536}))))
+      (swap! booted conj (sc/server (servers/options kind {:memory-size 65536}))))
     (tests)
     (finally
       (run! sc/quit! @booted)
@@ -194,7 +194,7 @@
 (deftest another-client-records-and-leaves
   (with-files
     (fn [path]
-      (sc/with-server [s (servers/options {:executable "scsynth"} {:maximum-logins 2, :dummy-period-frames 1024})]
+      (sc/with-server [s (servers/options {:executable "scsynth"} {:maximum-logins 2})]
         (play! s)
         (let [client (sc/connect! (sc/server) (assoc (servers/address s) :maximum-logins 2))
               r      (sc/record! client (path "a.wav"))]

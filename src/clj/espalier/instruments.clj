@@ -183,11 +183,6 @@
     (detect-silence:ar (sum (abs sig)) 0.0003 0.1 :free-self)
     (out:ar out (limiter:ar sig 0.9 0.01))))
 
-(defsynth recorder
-  "Writes two buses to the file that is open for the two-channel buffer `bufnum`."
-  [in 0, bufnum 0]
-  (disk-out:ar bufnum (in:ar in 2)))
-
 (def all
   "All of these, for `espalier.core/add-synthdefs!`."
-  [bell pluck bass electric-piano pad lead organ kick snare hat reverb recorder])
+  [bell pluck bass electric-piano pad lead organ kick snare hat reverb])

@@ -86,7 +86,10 @@
     (testing "a UGen of which nobody knows how it writes may need more"
       (let [d (synthdef [(sine) (ugen "APlugin" :audio [[:ugen 0 0]] [:audio])])]
         (is (= #{} (check/needs [d] {:ugens #{"SinOsc" "APlugin"}, :wires 1} :scsynth (assoc known "APlugin" #{:scsynth}))))
-        (is (= #{[:whole d]} (check/needs [d] {:ugens #{"SinOsc" "APlugin"}, :wires 1} :scsynth known)))))
+        (is (= #{[:whole d]} (check/needs [d] {:ugens #{"SinOsc" "APlugin"}, :wires 1} :scsynth known)))
+        (is (= #{} (check/needs [(synthdef [(sine) (ugen "BinaryOpUGen" :audio [[:ugen 0 0] [:constant 0]] [:audio])])]
+                                {:ugens #{"SinOsc" "BinaryOpUGen"}, :wires 1} :scsynth known))
+            "operators are in no table of UGens")))
     (testing "trials can be written, and need nothing else"
       (doseq [need (conj (check/needs [d] none :scsynth nil) [:room] [:files])]
         (let [trial (check/trial need "t")]

@@ -166,10 +166,20 @@
                                          (bit-shift-left (long client-id) 26) " on. Without :id, Espalier takes a free one.")
                         {:id id}))))
 
-(defn- next-permanent [^NodeIds ids]
-  (try (.nextPermanent ids)
+(defn next-permanent
+  "An id for a node that nobody gives by hand; `permanent-again!` gives it back where no
+  node has come of it.
+
+  Throws `:espalier.error/no-free-ids`."
+  [session]
+  (try (.nextPermanent ^NodeIds (:nodes (:ids session)))
        (catch IllegalStateException e
          (throw (error/error :no-free-ids (str (ex-message e) "; (sc/free! …) gives back, and other nodes need none.") {:space :permanent-nodes} e)))))
+
+(defn permanent-again!
+  "Gives back an id of `next-permanent`."
+  [session id]
+  (.freePermanent ^NodeIds (:nodes (:ids session)) (int id)))
 
 (defn never-sent?
   "Whether an error says that nothing has come of a request: it was not sent, or the
@@ -177,14 +187,6 @@
   [e]
   (when-let [code (error/code e)]
     (not (contains? #{:espalier.error/no-answer :espalier.error/server-offline :espalier.error/link-closed} code))))
-
-(defn next-node-id
-  "An id for a node that is not to be used again, or nobody has yet."
-  ^long [session]
-  (let [^NodeIds ids (:nodes (:ids session))]
-    ;; One that was given by hand may be in the way.
-    (loop [id (long (.next ids))]
-      (if (.containsKey ^ConcurrentHashMap (:node-births session) id) (recur (long (.next ids))) id))))
 
 (defn add-node
   "An entity for a node that is to be made, with an id of its own or `id`; the mirror
@@ -203,8 +205,10 @@
                                        {:node given, :words "duplicate node ID"})))
         id       (long (cond
                          given     given
-                         permanent (next-permanent ids)
-                         :else     (next-node-id session)))
+                         permanent (next-permanent session)
+                         ;; One that was given by hand may be in the way.
+                         :else     (loop [id (long (.next ids))]
+                                     (if (.containsKey births id) (recur (long (.next ids))) id))))
         born     (birth session)
         before   (.get births id)
         given-back (AtomicBoolean.)

@@ -104,7 +104,8 @@
 
 ;; ---- its end
 
-(def ^:private root {:target 0, :action :tail, :confirm true})
+;; Permanent, for others give the ids that come in turn by hand.
+(def ^:private root {:target 0, :action :tail, :confirm true, :permanent true})
 
 (defn- await-disk!
   "Returns when the server's disk thread has done all that it was given."

@@ -24,7 +24,7 @@
    [espalier.runtime.moment :as moment]
    [espalier.runtime.session :as session])
   (:import
-   (espalier.kernel NodeIds ServerOutput ServerOutput$Meaning ServerProcess ServerProcess$Line)
+   (espalier.kernel ServerOutput ServerOutput$Meaning ServerProcess ServerProcess$Line)
    (java.io File IOException InputStream UncheckedIOException)
    (java.net URL)
    (java.nio.file FileVisitOption Files LinkOption OpenOption Path)
@@ -163,7 +163,7 @@
   where it is met."
   [s {:keys [engine client-id births] :as session} files [kind :as need]]
   (let [trial-name (str "espalier-trial-" client-id "-" (.incrementAndGet ^AtomicLong births))
-        id         (when-not (engine/trait engine :tells-removed?) (entities/next-node-id session))]
+        id         (when-not (engine/trait engine :tells-removed?) (entities/next-permanent session))]
     {:need    need
      :id      id
      :request (request-of s session files (check/trial need trial-name)
@@ -176,19 +176,20 @@
 (defn- send-tried!
   "Sends requests and trials, waits until all is done, and returns the needs that were
   not met."
-  [s {:keys [dispatcher ids]} requests trials opts]
+  [s {:keys [dispatcher] :as session} requests trials opts]
   (let [waiters (mapv (fn [{:keys [reply]}] (dispatch/expect! dispatcher ["/d_free"] reply)) trials)]
     (try
       (moment/call-at s opts (fn [] (run! #(moment/request! s % {}) (concat requests (map :request trials)))))
-      (into [] (keep (fn [[trial waiter]] (when-not (dispatch/answered? waiter) (:need trial)))) (map vector trials waiters))
+      (let [unmet (into [] (keep (fn [[trial waiter]] (when-not (dispatch/answered? waiter) trial))) (map vector trials waiters))]
+        ;; Those of nodes that were come again as these end.
+        (run! #(entities/permanent-again! session %) (keep :id unmet))
+        (mapv :need unmet))
       (catch clojure.lang.ExceptionInfo e
         (throw (if (= "/d_load" (first (:request (ex-data e))))
                  (error/error :file-failed (str "The server cannot load " (second (:request (ex-data e))) ", a file of this machine: it runs elsewhere, or may not read there.")
                               (ex-data e) e)
                  e)))
-      (finally
-        (run! #(dispatch/forget! dispatcher %) waiters)
-        (run! #(.giveBack ^NodeIds (:nodes ids) (int %)) (keep :id trials))))))
+      (finally (run! #(dispatch/forget! dispatcher %) waiters)))))
 
 (defn- with-files
   "Calls `f` with a list for temporary files, which are deleted then."
