@@ -226,6 +226,17 @@
 
 ;; ---- mixing
 
+(defn- each
+  "Calls `f` with x and `others`, or, where x is a sequence, with each element of it and
+  of those of `others` that are sequences too; shorter ones repeat."
+  [f x & others]
+  (if (sequential? x)
+    (let [all    (cons x others)
+          n      (reduce max (map #(if (sequential? %) (count %) 1) all))
+          nth-of (fn [x i] (if (sequential? x) (nth x (rem (long i) (count x))) x))]
+      (mapv (fn [i] (apply each f (map #(nth-of % i) all))) (range n)))
+    (apply f x others)))
+
 (defn sum
   "The sum of a sequence of signals, from the first to the last; sequences in it are added
   channel by channel."
@@ -250,26 +261,27 @@
 (defn mix:ar
   "`mix` at audio rate, whatever the rate of what is mixed."
   [signals]
-  (constructor/audio-rate (mix signals)))
+  (each #(if (= :scalar (graph/rate %)) (make "DC" :audio %) (constructor/audio-rate %)) (mix signals)))
 
 (defn mix:kr
   "`mix` at control rate, whatever the rate of what is mixed."
   [signals]
   (let [slowed (fn slowed [x] (cond (sequential? x) (mapv slowed x), (= :audio (graph/rate x)) (make "A2K" :control x), :else x))
         mixed  (mix (slowed (if (sequential? signals) signals [signals])))]
-    (graph/expand (fn [[x]] (if (number? x) (make "DC" :control x) x)) (object-array [mixed]))))
+    (each #(if (= :scalar (graph/rate %)) (make "DC" :control %) %) mixed)))
 
 ;; ---- ranges
+
+(defn- quotient
+  "a by b. Of numbers it is a double, and infinite where b is 0: a range may be empty, and
+  clojure.core would throw."
+  [a b]
+  (graph/binary (ugen/binary-index "/") a b))
 
 (defn- unipolar? [x]
   (and (instance? UGen x) (.unipolar? ^Spec (.spec ^UGen x))))
 
 (defn- of-class? [x class-name] (and (instance? UGen x) (= class-name (.class-name ^Spec (.spec ^UGen x)))))
-
-(defn- each
-  "Calls `f` with x, or with each element of it."
-  [f x]
-  (if (sequential? x) (mapv #(each f %) x) (f x)))
 
 (defn- demand? [x] (and (instance? UGen x) (.demand? ^Spec (.spec ^UGen x))))
 
@@ -310,16 +322,16 @@
     (graph/refuse :invalid-input (str "What happens beyond a range is :minmax, :min, :max or nil, not " (pr-str clipping) ".") {:value clipping})))
 
 (defn- scaled
-  "x, linearly, from one range to another."
-  [x in-min in-max out-min out-max]
-  (let [scale  (divide (subtract out-max out-min) (subtract in-max in-min))
+  "x, linearly, from one range to another, as it is done at a rate."
+  [rate x in-min in-max out-min out-max]
+  (let [scale  (quotient (subtract out-max out-min) (subtract in-max in-min))
         offset (subtract out-min (multiply scale in-min))]
-    (if (= :audio (graph/rate x))
+    (if (= :audio rate)
       (graph/mul-add x scale offset)
       (add (multiply x scale) offset))))
 
 (defn- linear [x in-min in-max out-min out-max]
-  (add (multiply (divide (subtract x in-min) (subtract in-max in-min)) (subtract out-max out-min)) out-min))
+  (add (multiply (quotient (subtract x in-min) (subtract in-max in-min)) (subtract out-max out-min)) out-min))
 
 (defn linlin
   "A signal from one range to another, both linear. `clipping` says what happens to what is
@@ -328,48 +340,48 @@
       (linlin (sin-osc:kr 1) -1 1 200 800)"
   ([x in-min in-max out-min out-max] (linlin x in-min in-max out-min out-max :minmax))
   ([x in-min in-max out-min out-max clipping]
-   (each (fn [x]
+   (each (fn [x in-min in-max out-min out-max]
            (let [pruned (prune x in-min in-max clipping)]
              (if (or (number? x) (demand? x))
                (linear pruned in-min in-max out-min out-max)
-               (scaled pruned in-min in-max out-min out-max))))
-         x)))
+               (scaled (graph/rate x) pruned in-min in-max out-min out-max))))
+         x in-min in-max out-min out-max)))
 
 (defn linexp
   "A signal from a linear range to an exponential one; see `linlin`. The second range does
   not touch 0."
   ([x in-min in-max out-min out-max] (linexp x in-min in-max out-min out-max :minmax))
   ([x in-min in-max out-min out-max clipping]
-   (each (fn [x]
+   (each (fn [x in-min in-max out-min out-max]
            (cond
-             (number? x) (multiply (pow (divide out-max out-min)
-                                        (divide (subtract (prune x in-min in-max clipping) in-min) (subtract in-max in-min)))
+             (number? x) (multiply (pow (quotient out-max out-min)
+                                        (quotient (subtract (prune x in-min in-max clipping) in-min) (subtract in-max in-min)))
                                    out-min)
-             (demand? x) (prune (multiply (pow (divide out-max out-min) (divide (subtract x in-min) (subtract in-max in-min))) out-min)
+             (demand? x) (prune (multiply (pow (quotient out-max out-min) (quotient (subtract x in-min) (subtract in-max in-min))) out-min)
                                 out-min out-max clipping)
              :else       (let [pruned (prune x in-min in-max clipping)]
                            (make "LinExp" (graph/rate x) pruned in-min in-max out-min out-max))))
-         x)))
+         x in-min in-max out-min out-max)))
 
 (defn explin
   "A signal from an exponential range to a linear one; see `linlin`."
   ([x in-min in-max out-min out-max] (explin x in-min in-max out-min out-max :minmax))
   ([x in-min in-max out-min out-max clipping]
-   (each (fn [x]
-           (let [position (log (divide (prune x in-min in-max clipping) in-min))
-                 whole    (log (divide in-max in-min))]
-             (add (multiply (divide position whole) (subtract out-max out-min)) out-min)))
-         x)))
+   (each (fn [x in-min in-max out-min out-max]
+           (let [position (log (quotient (prune x in-min in-max clipping) in-min))
+                 whole    (log (quotient in-max in-min))]
+             (add (multiply (quotient position whole) (subtract out-max out-min)) out-min)))
+         x in-min in-max out-min out-max)))
 
 (defn expexp
   "A signal from one exponential range to another; see `linlin`."
   ([x in-min in-max out-min out-max] (expexp x in-min in-max out-min out-max :minmax))
   ([x in-min in-max out-min out-max clipping]
-   (each (fn [x]
-           (let [ratio    (divide out-max out-min)
-                 position (log (divide (prune x in-min in-max clipping) in-min))]
-             (multiply (pow ratio (divide position (log (divide in-max in-min)))) out-min)))
-         x)))
+   (each (fn [x in-min in-max out-min out-max]
+           (let [ratio    (quotient out-max out-min)
+                 position (log (quotient (prune x in-min in-max clipping) in-min))]
+             (multiply (pow ratio (quotient position (log (quotient in-max in-min)))) out-min)))
+         x in-min in-max out-min out-max)))
 
 (defn- select-at
   "Select at the rate of x."
@@ -384,50 +396,50 @@
   ([x in-min in-max out-min out-max] (lincurve x in-min in-max out-min out-max -4))
   ([x in-min in-max out-min out-max curve] (lincurve x in-min in-max out-min out-max curve :minmax))
   ([x in-min in-max out-min out-max curve clipping]
-   (each (fn [x]
+   (each (fn [x in-min in-max out-min out-max curve]
            (if (straight? curve)
              (linlin x in-min in-max out-min out-max clipping)
              (let [grow     (exp curve)
-                   a        (divide (subtract out-max out-min) (subtract 1.0 grow))
+                   a        (quotient (subtract out-max out-min) (subtract 1.0 grow))
                    b        (add out-min a)
-                   position (divide (subtract (prune x in-min in-max clipping) in-min) (subtract in-max in-min))
+                   position (quotient (subtract (prune x in-min in-max clipping) in-min) (subtract in-max in-min))
                    curved   (subtract b (multiply a (pow grow position)))]
                (if (= :scalar (graph/rate curve))
                  curved
                  (let [bent? (at-least (absolute-or-core curve) 0.125)]
                    (select-at x bent? (linlin x in-min in-max out-min out-max clipping) curved))))))
-         x)))
+         x in-min in-max out-min out-max curve)))
 
 (defn curvelin
   "A signal from a range that is bent by `curve` to a linear one; see `lincurve`."
   ([x in-min in-max out-min out-max] (curvelin x in-min in-max out-min out-max -4))
   ([x in-min in-max out-min out-max curve] (curvelin x in-min in-max out-min out-max curve :minmax))
   ([x in-min in-max out-min out-max curve clipping]
-   (each (fn [x]
+   (each (fn [x in-min in-max out-min out-max curve]
            (if (straight? curve)
              (linlin x in-min in-max out-min out-max clipping)
              (let [grow     (exp curve)
-                   a        (divide (subtract in-max in-min) (subtract 1.0 grow))
+                   a        (quotient (subtract in-max in-min) (subtract 1.0 grow))
                    b        (add in-min a)
-                   position (log (divide (subtract b (prune x in-min in-max clipping)) a))
-                   line     (add (divide (multiply position (subtract out-max out-min)) curve) out-min)]
+                   position (log (quotient (subtract b (prune x in-min in-max clipping)) a))
+                   line     (add (quotient (multiply position (subtract out-max out-min)) curve) out-min)]
                (if (= :scalar (graph/rate curve))
                  line
                  (let [bent? (at-least (absolute-or-core curve) 0.125)]
                    (select-at x bent? (linlin x in-min in-max out-min out-max clipping) line))))))
-         x)))
+         x in-min in-max out-min out-max curve)))
 
 (defn bilin
   "A signal from one range to another in two straight lines that meet at a centre; see
   `linlin`."
   ([x in-center in-min in-max out-center out-min out-max] (bilin x in-center in-min in-max out-center out-min out-max :minmax))
   ([x in-center in-min in-max out-center out-min out-max clipping]
-   (each (fn [x]
+   (each (fn [x in-center in-min in-max out-center out-min out-max]
            (let [low? (less x in-center)]
              (select-at x low?
                         (linlin x in-center in-max out-center out-max clipping)
                         (linlin x in-min in-center out-min out-center clipping))))
-         x)))
+         x in-center in-min in-max out-center out-min out-max)))
 
 (defn linrange
   "A signal, of -1 to 1 or of 0 to 1 as its UGen puts it out, in a linear range; `range` in
@@ -435,24 +447,24 @@
 
       (linrange (lf-noise1:kr 2) 200 800)"
   [x low high]
-  (each (fn [x]
+  (each (fn [x low high]
           (cond
             (of-class? x "LFGauss") (let [width (aget ^objects (.inputs ^UGen x) 1)]
-                                   (linlin x (exp (divide 1.0 (multiply -2.0 (graph/unary (ugen/unary-index "squared") width)))) 1 low high))
+                                   (linlin x (exp (quotient 1.0 (multiply -2.0 (graph/unary (ugen/unary-index "squared") width)))) 1 low high))
             (unipolar? x)        (graph/mul-add x (subtract high low) low)
             :else                (let [half (multiply (subtract high low) 0.5)]
                                    (graph/mul-add x half (add half low)))))
-        x))
+        x low high))
 
 (defn exprange
   "As `linrange`, in an exponential range that does not touch 0."
   [x low high]
-  (each #(linexp % (if (unipolar? %) 0 -1) 1 low high nil) x))
+  (each (fn [x low high] (linexp x (if (unipolar? x) 0 -1) 1 low high nil)) x low high))
 
 (defn curverange
   "As `linrange`, in a range that is bent by `curve` (default -4); see `lincurve`."
   ([x low high] (curverange x low high -4))
-  ([x low high curve] (each #(lincurve % (if (unipolar? %) 0 -1) 1 low high curve nil) x)))
+  ([x low high curve] (each (fn [x low high curve] (lincurve x (if (unipolar? x) 0 -1) 1 low high curve nil)) x low high curve)))
 
 (defn unipolar
   "A signal in the range from 0 to `level`."
@@ -462,7 +474,7 @@
 (defn bipolar
   "A signal in the range from -`level` to `level`."
   ([x] (bipolar x 1))
-  ([x level] (linrange x (subtract level) level)))
+  ([x level] (each (fn [x level] (linrange x (subtract level) level)) x level)))
 
 ;; ---- at the rate of the signal
 
@@ -509,11 +521,9 @@
   ([x duration] (varlag x duration 0))
   ([x duration curvature] (varlag x duration curvature 5))
   ([x duration curvature warp]
-   (each (fn [x]
-           (if (number? x)
-             x
-             (constructor/call (ugen/find-spec "VarLag" (graph/rate x)) [x duration curvature warp])))
-         x)))
+   (each (fn [x duration curvature warp]
+           (if (= :scalar (graph/rate x)) x (constructor/varlag-as x duration curvature warp)))
+         x duration curvature warp)))
 
 (defn slew
   "A signal that follows x no faster than `up` and `down`, in units a second."
@@ -584,13 +594,13 @@
 (defcall lin-lin:ar
   "The input, linearly, from the range `srclo` to `srchi` to that of `dstlo` to `dsthi`."
   [in 0.0 srclo 0.0 srchi 1.0 dstlo 1.0 dsthi 2.0]
-  (let [scale (divide (subtract dsthi dstlo) (subtract srchi srclo))]
+  (let [scale (quotient (subtract dsthi dstlo) (subtract srchi srclo))]
     (graph/mul-add in scale (subtract dstlo (multiply scale srclo)))))
 
 (defcall lin-lin:kr
   "As `lin-lin:ar`, at control rate."
   [in 0.0 srclo 0.0 srchi 1.0 dstlo 1.0 dsthi 2.0]
-  (let [scale  (divide (subtract dsthi dstlo) (subtract srchi srclo))
+  (let [scale  (quotient (subtract dsthi dstlo) (subtract srchi srclo))
         offset (subtract dstlo (multiply scale srclo))]
     (add (multiply in scale) offset)))
 
@@ -617,11 +627,11 @@
     (fn [[spread level center & in-array]]
       (let [n         (max 2 (count in-array))
             step      (/ 2.0 (dec n))
-            positions (mapv #(add (multiply (- (* % step) 1) spread) center) (range n))
+            positions (mapv #(add % center) (mapv #(multiply (- (* % step) 1) spread) (range n)))
             level     (cond
                         (not level-comp) level
                         (= :audio rate)  (multiply level (Math/sqrt (/ 1.0 n)))
-                        :else            (divide level n))]
+                        :else            (quotient level n))]
         (multiply (mix (graph/make (ugen/find-spec "Pan2" rate) [(vec in-array) positions 1.0])) level)))
     (object-array (list* spread level center (if (sequential? in-array) in-array [in-array])))))
 

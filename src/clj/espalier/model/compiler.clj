@@ -206,7 +206,7 @@
 
 (deftype Plan
          [^objects specs ^ints specials ^objects inputs ^ints channels
-          ^bytes kinds ^ints users ^booleans alive ^objects behind
+          ^bytes kinds ^ints users ^booleans alive ^booleans joined ^objects behind
           ^ArrayList constants])
 
 (defn- constant-of
@@ -240,7 +240,7 @@
         constants (ArrayList.)
         known     (HashMap.)
         plan      (Plan. (object-array n) (int-array n) (object-array n) (int-array n)
-                         (byte-array n) (int-array n) (boolean-array n true) (object-array n) constants)]
+                         (byte-array n) (int-array n) (boolean-array n true) (boolean-array n) (object-array n) constants)]
     (dotimes [i n]
       (let [^Step step (.get steps i)
             ^UGen u    (.ugen step)
@@ -283,30 +283,39 @@
          (and (= kind (aget ^bytes (.kinds plan) p))
               (= 1 (aget ^ints (.users plan) p))))))
 
-(defn- reads? [^longs inputs ^long p]
+(defn- occurrences
+  "How often `inputs` read UGen `p`."
+  ^long [^longs inputs ^long p]
   (let [n (alength inputs)]
-    (loop [i 0]
-      (when (< i n)
+    (loop [i 0, found 0]
+      (if (= i n)
+        found
         (let [x (aget inputs i)]
-          (or (and (not (neg? x)) (= p (place-of x)))
-              (recur (inc i))))))))
+          (recur (inc i) (if (and (not (neg? x)) (= p (place-of x))) (inc found) found)))))))
+
+(defn- counted
+  "How often UGen `i` is among the users of `p`: once, but what has been joined as often
+  as it reads `p`, as sclang counts."
+  ^long [^Plan plan ^long i ^long p]
+  (let [n (occurrences (inputs-at plan i) p)]
+    (if (aget ^booleans (.joined plan) i) n (Math/min n 1))))
 
 (defn- join!
   "Puts something else in the place of UGen `i`, which takes in the UGen of input
   `taken` with its inputs."
   [^Plan plan i taken class-name kind special inputs]
   (let [i      (long i)
-        mine   (inputs-at plan i)
         p      (place-of (long taken))
-        theirs (inputs-at plan p)
         inputs (long-array inputs)
         users  ^ints (.users plan)]
     (aset ^booleans (.alive plan) p false)
     (distinct-places inputs
                      (fn [q]
-                       (let [q (long q)]
-                         (aset users q (int (+ (aget users q) 1 (if (reads? mine q) -1 0) (if (reads? theirs q) -1 0)))))))
+                       (let [q (long q)
+                             n (occurrences inputs q)]
+                         (aset users q (int (- (+ (aget users q) n) (Math/min n (counted plan i q)) (Math/min n (counted plan p q))))))))
     (aset ^objects (.inputs plan) i inputs)
+    (aset ^booleans (.joined plan) i true)
     (aset ^bytes (.kinds plan) i (byte kind))
     (aset ^ints (.specials plan) i (int special))
     (aset ^objects (.specs plan) i
@@ -415,9 +424,10 @@
             (when-not (neg? x)
               (let [p (place-of x)]
                 (when-not (.multi-out? (spec-at plan p))
-                  (when-not (loop [j 0]
-                              (when (< j k)
-                                (or (= x (aget inputs j)) (recur (inc j)))))
+                  (when (or (aget ^booleans (.joined plan) (aget top 0))
+                            (not (loop [j 0]
+                                   (when (< j k)
+                                     (or (= x (aget inputs j)) (recur (inc j)))))))
                     (aset users p (dec (aget users p))))
                   (if (useless? plan p)
                     (enter! p)

@@ -235,6 +235,14 @@
       (graph/expand (fn [xs] (apply var-lag-one spec xs)) (object-array [in duration curvature warp start])))
     mul add))
 
+(defn varlag-as
+  "VarLag at the rate of its input, also where the duration is 0."
+  [in duration curvature warp]
+  (graph/expand (fn [[in duration curvature warp]]
+                  (let [spec (ugen/find-spec "VarLag" (graph/rate in))]
+                    (var-lag-one spec in duration curvature (named-number spec :warp warp) nil)))
+                (object-array [in duration curvature warp])))
+
 (defn- env-inputs
   "What stands for an envelope among inputs: a value of `espalier.env`, or the row of
   numbers of one, or a sequence of either."
@@ -392,10 +400,11 @@
      "DemandEnvGen" (with-arguments
                       (fn [^Spec spec arguments]
                         (let [gate (place-of spec :gate), reset (place-of spec :reset)
-                              audio? #(= :audio (graph/rate (nth arguments %)))]
-                          (cond-> arguments
-                            (and (= :audio (.rate spec)) (or (audio? gate) (audio? reset)))
-                            (-> (update gate audio-rate) (update reset audio-rate))))))
+                              audio? #(= :audio (graph/fastest [(nth arguments %)]))
+                              raised (fn [x] (ugen "K2A" :audio x))]
+                          (if (and (= :audio (.rate spec)) (not= (audio? gate) (audio? reset)))
+                            (update arguments (if (audio? gate) reset gate) raised)
+                            arguments))))
      "EnvGen"       env-gen
      "IEnvGen"      ienv-gen
      "VarLag"       var-lag

@@ -16,7 +16,7 @@
   (if (zero? y) x (* y (Math/floor (+ (/ x y) 0.5)))))
 
 (defn- clipped ^double [^double x ^double low ^double high]
-  (Math/max low (Math/min high x)))
+  (cond (> x high) high, (< x low) low, :else x))
 
 (defn- folded ^double [^double x ^double low ^double high]
   (let [width (- high low)]
@@ -29,16 +29,24 @@
 (defn- wrapped ^double [^double x ^double low ^double high]
   (if (= low high) low (+ low (modulo (- x low) (- high low)))))
 
+(defn- whole ^double [^double x] (double (unchecked-long x)))
+
+(defn- divisor
+  "The greatest common divisor, which is negative where neither is above 0."
+  ^double [^double x ^double y]
+  (let [g (double (loop [a (Math/abs (whole x)), b (Math/abs (whole y))]
+                    (if (zero? b) a (recur b (rem a b)))))]
+    (if (and (<= (whole x) 0.0) (<= (whole y) 0.0)) (- g) g)))
+
+(defn- multiple
+  "The least common multiple."
+  ^double [^double x ^double y]
+  (let [g (divisor x y)]
+    (if (zero? g) 0.0 (/ (* (whole x) (whole y)) g))))
+
 (defn- power ^double [^double x ^double y]
   (if (neg? x) (- (Math/pow (- x) y)) (Math/pow x y)))
 
-(defn- common-divisor ^double [^double x ^double y]
-  (loop [x (Math/abs (Math/rint x)), y (Math/abs (Math/rint y))]
-    (if (zero? y) x (recur y (rem x y)))))
-
-(defn- common-multiple ^double [^double x ^double y]
-  (let [divisor (common-divisor x y)]
-    (if (zero? divisor) 0.0 (Math/abs (* x (/ y divisor))))))
 
 (defn of-number
   "What a unary operator, by its name, makes of a number; nil for one that draws lots,
@@ -71,7 +79,7 @@
       "cpsoct"     (+ 4.75 (log2 (/ x 440.0)))
       "log"        (Math/log x)
       "log2"       (log2 x)
-      "log10"      (Math/log10 x)
+      "log10"      (Math/log10 (Math/abs x))
       "sin"        (Math/sin x)
       "cos"        (Math/cos x)
       "tan"        (Math/tan x)
@@ -107,8 +115,8 @@
     "bitAnd"     (double (bit-and (unchecked-long x) (unchecked-long y)))
     "bitOr"      (double (bit-or (unchecked-long x) (unchecked-long y)))
     "bitXor"     (double (bit-xor (unchecked-long x) (unchecked-long y)))
-    "lcm"        (common-multiple x y)
-    "gcd"        (common-divisor x y)
+    "lcm"        (multiple x y)
+    "gcd"        (divisor x y)
     "round"      (rounded x y)
     "roundUp"    (if (zero? y) x (* y (Math/ceil (/ x y))))
     "trunc"      (if (zero? y) x (* y (Math/floor (/ x y))))
@@ -116,8 +124,8 @@
     "hypot"      (Math/hypot x y)
     "hypotApx"   (let [x (Math/abs x), y (Math/abs y)] (- (+ x y) (* (- (Math/sqrt 2.0) 1.0) (Math/min x y))))
     "pow"        (power x y)
-    "leftShift"  (double (bit-shift-left (unchecked-long x) (unchecked-long y)))
-    "rightShift" (double (bit-shift-right (unchecked-long x) (unchecked-long y)))
+    "leftShift"  (double (unchecked-int (bit-shift-left (unchecked-long x) (bit-and 31 (unchecked-long y)))))
+    "rightShift" (double (bit-shift-right (unchecked-int (unchecked-long x)) (bit-and 31 (unchecked-long y))))
     "ring1"      (+ (* x y) x)
     "ring2"      (+ (* x y) x y)
     "ring3"      (* x x y)

@@ -103,8 +103,7 @@
       (some? default)                                          (assoc :default default)
       (number? other)                                          (assoc :default other)
       (and (string? other) (not (str/starts-with? other "<"))) (assoc :same-as (keyword (kebab other)))
-      (or (and (string? other) (str/starts-with? other "<"))
-          (= "label" arg-name))                                (assoc :optional true))))
+      (contains? #{"tobin" "label"} arg-name)                  (assoc :optional true))))
 
 (defn- spec
   [{class-name :name, traits :traits} constructor {:keys [args nil-defaults rate inputs outputs madd returns rejects]}]
