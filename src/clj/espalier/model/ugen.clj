@@ -143,12 +143,12 @@
   :engines :rates`. `:engines` are those of `:scsynth` and `:supernova` that have it.
 
       (:engines (get ugens \"SinOsc\"))  ;=> #{:scsynth :supernova}"
-  (into {} (map (juxt :name identity)) (:ugens table)))
+  (into {} (map (fn [row] [(:name row) (update row :rates whole)])) (:ugens table)))
 
 (def ^:private specs-by-class
   (let [specs (HashMap.)]
-    (doseq [row (:ugens table)
-            [constructor facts] (whole (:rates row))
+    (doseq [row (vals ugens)
+            [constructor facts] (:rates row)
             :let [s (spec row constructor facts)]]
       (.put specs [(:name row) (.rate ^Spec s)] s))
     specs))
