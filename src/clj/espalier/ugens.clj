@@ -53,7 +53,7 @@
 (defn- channels-text [^Spec spec]
   (let [channels (.channels spec)]
     (cond
-      (= 1 channels)     nil
+      (#{0 1} channels)  nil
       (number? channels) (str channels " channels.")
       (map? channels)    (str "as many channels as " (name (:key (nth (.arguments spec) (:argument channels)))) " says, a number.")
       :else              "as many channels as there are demand UGens.")))

@@ -246,22 +246,24 @@
 (defn- env-inputs
   "What stands for an envelope among inputs: a value of `espalier.env`, or the row of
   numbers of one, or a sequence of either."
-  [^Spec spec of-envelope x]
+  [^Spec spec of-envelope row? x]
   (cond
     (envelope/envelope? x) (let [channels (mapv graph/fixed (of-envelope x))]
                              (if (= 1 (count channels)) (first channels) channels))
-    (and (sequential? x) (some #(or (envelope/envelope? %) (sequential? %)) x)) (mapv #(env-inputs spec of-envelope %) x)
-    (sequential? x)        (graph/fixed x)
+    (and (sequential? x) (some #(or (envelope/envelope? %) (sequential? %)) x)) (mapv #(env-inputs spec of-envelope row? %) x)
+    (and (sequential? x) (row? (count x) (nth (vec x) 1 nil))) (graph/fixed x)
     :else
     (graph/refuse :invalid-input
-                  (str spec ": argument :envelope is " (pr-str x) ", where an envelope belongs, such as (espalier.env/perc 0.01 1).")
+                  (str spec ": argument :envelope is " (if (fn? x) "a function, which was not called" (pr-str x))
+                       ", where an envelope belongs, such as (espalier.env/perc 0.01 1)"
+                       (if (sequential? x) ", or the row of numbers of one, 4 and 4 more for each segment." "."))
                   {:ugen (str spec), :argument :envelope, :value x})))
 
 (defn- env-gen [spec [env & others]]
-  (graph/make spec (concat others [(env-inputs spec envelope/env-gen-inputs env)])))
+  (graph/make spec (concat others [(env-inputs spec envelope/env-gen-inputs envelope/env-gen-row? env)])))
 
 (defn- ienv-gen [spec [env index mul add]]
-  (graph/mul-add (graph/make spec [index (env-inputs spec envelope/ienv-gen-inputs env)]) mul add))
+  (graph/mul-add (graph/make spec [index (env-inputs spec envelope/ienv-gen-inputs envelope/ienv-gen-row? env)]) mul add))
 
 (defn- partials
   "The specification of a bank, a sequence of frequencies, amplitudes or nil, and times
@@ -458,6 +460,15 @@
   [spec f]
   (fn [& given] (apply f (arguments-of spec given))))
 
+(defn defaults-text
+  "The arguments of a call spec with their defaults, as the docs of UGens have them."
+  [names]
+  (apply str "\n"
+         (map (fn [{:keys [key default optional] :as argument}]
+                (str "\n    " (name key) (apply str (repeat (max 1 (- 17 (count (name key)))) " "))
+                     (cond (contains? argument :default) (pr-str default), optional "may be left out", :else "must be given")))
+              (parameters names))))
+
 (defmacro defcall
   "Defines a function whose arguments may be given by position and by name.
 
@@ -467,6 +478,6 @@
         (…))"
   [function-name docstring names & body]
   (let [bound (filterv symbol? names)]
-    `(def ~(vary-meta function-name assoc :doc docstring :arglists `'(~bound))
+    `(def ~(vary-meta function-name assoc :doc (str docstring (defaults-text names)) :arglists `'(~bound))
        (caller (ugen/call-spec ~(name function-name) (parameters '~names))
                (fn ~bound ~@body)))))

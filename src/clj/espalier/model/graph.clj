@@ -99,12 +99,12 @@
   #"^(clojure|java|jdk|espalier\.(model|ugens|env|synthdef|core|repl)[$.]|espalier\.(ugens|env|synthdef)\$)")
 
 (defn- place
-  "\"file.clj:12\", where the graph is written, or nil."
-  []
+  "\"file.clj:12\", where the graph is written that an exception comes from, or nil."
+  [^Throwable e]
   (some (fn [^StackTraceElement frame]
-          (when-not (or (re-find inner (.getClassName frame)) (nil? (.getFileName frame)))
+          (when-not (or (re-find inner (.getClassName frame)) (contains? #{nil "NO_SOURCE_FILE"} (.getFileName frame)))
             (str (.getFileName frame) ":" (.getLineNumber frame))))
-        (.getStackTrace (Throwable.))))
+        (.getStackTrace e)))
 
 (defn- shown [x]
   (let [text (binding [*print-length* 8, *print-level* 3] (pr-str x))]
@@ -113,20 +113,22 @@
 (defn refuse
   "Throws the error `code` of the graph that is being written; its message begins with
   the SynthDef and says where in the source it happened."
-  [code message data]
-  (let [building ^Building *building*
-        where    (place)]
-    (throw (error/error code
-                        (str (when building (str "SynthDef " (.synthdef building) ": ")) message (when where (str " At " where ".")))
-                        (cond-> data
-                          building (assoc :synthdef (.synthdef building))
-                          where    (assoc :at where))))))
+  ([code message data] (refuse code message data nil))
+  ([code message data ^Throwable cause]
+   (let [building ^Building *building*
+         where    (place (or cause (Throwable.)))]
+     (throw (error/error code
+                         (str (when building (str "SynthDef " (.synthdef building) ": ")) message (when where (str " At " where ".")))
+                         (cond-> data
+                           building (assoc :synthdef (.synthdef building))
+                           where    (assoc :at where))
+                         cause)))))
 
 (defn- bad-input
   "Throws for argument `argument` of a UGen, or for an operand, by its number, of an operator."
   [who argument x]
   (refuse :invalid-input
-          (str who ": " (if (keyword? argument) (str "argument " argument) (str "operand " argument)) " is " (shown x) ", where "
+          (str who ": " (if (keyword? argument) (str "argument " argument) (str "the " (nth ["first" "second" "third" "fourth"] argument) " operand")) " is " (shown x) ", where "
                (cond
                  (boolean? x)                         "a number or a UGen belongs; 1 and 0 are true and false."
                  (nil? x)                             "a number or a UGen belongs; a function that returns nil was called, it may be."

@@ -52,6 +52,7 @@
   [text]
   (-> ^String text
       (str/replace "CPs" "Cps")
+      (str/replace "UGens" "Ugens")
       (str/replace "_" "-")
       (str/replace #"([a-z])([A-Z])" "$1-$2")
       (str/replace #"([A-Z])([A-Z][a-z])" "$1-$2")
