@@ -55,11 +55,11 @@
   "What sclang knows of integers only: small ones here, for they have 32 bits there."
   #{"bitNot" "bitAnd" "bitOr" "bitXor" "lcm" "gcd" "leftShift" "rightShift"})
 
-(defn- ours
-  "The function of espalier.ugens of this name."
-  [function-name]
-  (or (ns-resolve 'espalier.ugens (symbol function-name))
-      (throw (ex-info (str "No function " function-name) {}))))
+(def ^:private ours
+  "The function of espalier.ugens of a name."
+  (memoize (fn [function-name]
+             (or (ns-resolve 'espalier.ugens (symbol function-name))
+                 (throw (ex-info (str "No function " function-name) {}))))))
 
 ;; --- Data to calls
 
@@ -464,8 +464,6 @@
       (and (= "DelTapRd" class) (= :phase k))                                   (tap (.rate spec))
       (= :orientation k)                                                        (if (= "DecodeB2" class) 0.5 (input rates))     ; which sclang ignores
       (= "InRect" class)                                                        (if (= :rect k) (into [:rect] (repeatedly 4 positive)) (input rates))
-      (= :label k)                                                              (one-of ["a" "some label"])
-      (= :cmd-name k)                                                           (one-of ["/tick" "/a/b"])
       (and (warps class) (= :warp k))                                           (one-of [0 1 :linear :exponential])
       (= :odftype k)                                                            (one-of [0 3 :power :mkl])
       (and (= "LocalIn" class) (= :default k))                                  (if (chance 0.5) (number) (numbers 1 3))
@@ -473,9 +471,14 @@
       (= :buf k)                                                                (if (= "ClearBuf" class) (simple "LocalBuf" :new 64) (number))
       (and (= "PackFFT" class) (= :magsphases k))                               (into [:array] (some-of 2 4 #(single (if (chance 0.5) #{:demand} any-rate))))
       (= :bufsize k)                                                            (one-of [8 512])
+      (= :label k)                                                              (one-of ["a" "some label"])
+      (= :cmd-name k)                                                           (one-of ["/tick" "/a/b"])
       ;; of deeper sequences sclang writes bytes that no server reads
       (and (= "SendReply" class) (= :values k))                                 (let [row (fn [] (into [:array] (some-of 1 4 #(single any-rate))))]
                                                                                   (if (chance 0.8) (row) (into [:array] (some-of 1 3 row))))
+      (= "SendReply" class)                                                     (case k
+                                                                                  :trig     (input rates (below 2))
+                                                                                  :reply-id (if (chance 0.8) (number) (input any-rate 1)))
       (and (= "SendPeakRMS" class) (= :sig k))                                  (into [:array] (some-of 1 3 #(single any-rate)))
       (= "SendPeakRMS" class)                                                   (number)
       (and (= "Dwrand" class) (= :weights k))                                   (numbers 1 4)
@@ -751,7 +754,11 @@
                            (declare! values)
                            (when (chance 0.08)
                              (add! [:wrap (mapv #(update (parameter %) 0 str "w") (range (inc (below 2))))]))
-                           (dotimes [_ (+ 4 (below 14))]
+                           (dotimes [_ (+ 2 (below 7))]
+                             (add! (statement)))
+                           ;; each in its turn, so that none is left out
+                           (add! (call-of (nth all-specs (mod seed (count all-specs)))))
+                           (dotimes [_ (+ 2 (below 7))]
                              (add! (statement)))
                            (add! (simple "Out" :ar (number) (into [:array] (some-of 1 5 #(single #{:audio})))))
                            (add! (simple "Out" :kr 4 (into [:array] (some-of 1 5 #(single #{:control :scalar})))))
