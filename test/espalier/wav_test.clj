@@ -130,7 +130,7 @@
              (some-> (with-file (byte-array (take n whole)) (fn [path] (failure (fn [] (wav/level path))))) error/code))
           (str n " bytes")))))
 
-;; ---- samples and pitch
+;; ---- samples
 
 (deftest samples-of-one-channel
   (let [content (wav-bytes (riff-chunk "fmt " (fmt 1 2 44100 16)) (riff-chunk "data" (samples 2 32768)))]
@@ -143,20 +143,3 @@
     (doseq [channel [2 -1 nil 0.5]]
       (is (= :espalier.error/no-such-channel (some-> (with-file content (fn [path] (failure (fn [] (wav/samples path channel))))) error/code))))
     (is (= :espalier.error/no-such-file (some-> (failure (fn [] (wav/samples "no/such.wav"))) error/code)))))
-
-(defn- tones
-  "The sum of sines, pairs of frequency and amplitude, at 44,100 frames a second."
-  ^floats [n & pairs]
-  (float-array (for [i (range n)]
-                 (reduce + (map (fn [[hz amp]] (* amp (Math/sin (+ 0.7 (/ (* 2 Math/PI hz i) 44100.0))))) (partition 2 pairs))))))
-
-(deftest the-strongest-partial
-  (doseq [hz [100 261.63 440 1000.5 5000 18000], n [4096 10000 44100]]
-    (testing [hz n]
-      (is (< (abs (- (double hz) (double (wav/spectral-peak-hz (tones n hz 0.5) 44100)))) (* 0.02 (/ 44100.0 4096))))))
-  (testing "among others"
-    (is (< 659 (wav/spectral-peak-hz (tones 44100 440 0.2 660 0.4 880 0.3) 44100) 661)))
-  (testing "at another rate"
-    (is (< 478 (wav/spectral-peak-hz (tones 44100 440 0.2) 48000) 480)))
-  (is (= 0.0 (wav/spectral-peak-hz (float-array 1000) 44100)) "silence")
-  (is (= :espalier.error/too-few-samples (some-> (failure (fn [] (wav/spectral-peak-hz (float-array 63) 44100))) error/code))))

@@ -1,6 +1,5 @@
 (ns espalier.wav
-  "How loud a WAV file is, and how high: the check that a recording holds the sound that
-  it should.
+  "How loud a WAV file is, and its samples: the check that a recording holds sound.
 
   Reads RIFF files of integers (8, 16, 24, 32 bits) and of floats (32, 64 bits),
   as `/b_write` and non-realtime rendering make them."
@@ -120,69 +119,3 @@
                  (aset out (+ done i) (float (sample b (long encoding) (+ first-byte (* i frame-size))))))
                (recur (+ done n)))))
          out)))))
-
-;; ---- pitch
-
-(defn- fft!
-  "The discrete Fourier transform in place, real and imaginary parts, of a power of two of
-  them."
-  [^doubles re ^doubles im]
-  (let [n    (alength re)
-        bits (Long/numberOfTrailingZeros n)]
-    (dotimes [i n]
-      (let [j (int (unsigned-bit-shift-right (Integer/toUnsignedLong (Integer/reverse i)) (- 32 bits)))]
-        (when (< i j)
-          (let [r (aget re i), m (aget im i)]
-            (aset re i (aget re j)) (aset im i (aget im j))
-            (aset re j r) (aset im j m)))))
-    (loop [half 1]
-      (when (< half n)
-        (let [step (/ Math/PI (- half))]
-          (dotimes [k half]
-            (let [c (Math/cos (* step k)), s (Math/sin (* step k))]
-              (loop [i k]
-                (when (< i n)
-                  (let [j  (+ i half)
-                        tr (- (* c (aget re j)) (* s (aget im j)))
-                        ti (+ (* c (aget im j)) (* s (aget re j)))]
-                    (aset re j (- (aget re i) tr)) (aset im j (- (aget im i) ti))
-                    (aset re i (+ (aget re i) tr)) (aset im i (+ (aget im i) ti))
-                    (recur (+ i (* 2 half)))))))))
-        (recur (* 2 half))))))
-
-(def ^:private most-bins
-  "The transform takes no more samples than that." 65536)
-
-(defn spectral-peak-hz
-  "The frequency of the strongest partial of a mono signal, in Hz: that of a tone within a
-  hundredth of the distance of two bins. Of 0.1 s or more it is near enough for any
-  instrument. Uses the first samples, as many as a power of two up to 65,536: under a Hann
-  window, by a parabola through the logarithms of the strongest bin and its neighbours.
-
-  `samples`         a float array of 64 samples or more
-  `sample-rate-hz`  frames a second
-
-  Returns a double, 0.0 for silence. Throws `:too-few-samples`.
-
-      (spectral-peak-hz (samples \"a4.wav\") 44100)  ;=> 440.003"
-  [^floats samples sample-rate-hz]
-  (when (< (alength samples) 64)
-    (throw (error :too-few-samples (str "A spectrum needs 64 samples or more, and there are " (alength samples) ".") {:samples (alength samples)})))
-  (let [n   (int (min (long most-bins) (Long/highestOneBit (alength samples))))
-        re  (double-array n)
-        im  (double-array n)
-        _   (dotimes [i n]
-              (aset re i (* (double (aget samples i)) (- 0.5 (* 0.5 (Math/cos (/ (* 2 Math/PI i) n)))))))
-        _   (fft! re im)
-        power (fn ^double [^long k] (let [r (aget re k), m (aget im k)] (+ (* r r) (* m m))))
-        top (long (loop [k 2, best 1]
-                    (if (< k (quot n 2))
-                      (recur (inc k) (if (< (double (power best)) (double (power k))) k best))
-                      best)))]
-    (if (zero? (double (power top)))
-      0.0
-      (let [tiny      Double/MIN_NORMAL
-            [a b c]   (map (fn [k] (Math/log (max tiny (double (power k))))) [(dec top) top (inc top)])
-            curvature (+ (- (double a) (* 2 (double b))) (double c))
-            shift     (if (zero? curvature) 0.0 (/ (* 0.5 (- (double a) (double c))) curvature))]
-        (/ (* (+ top shift) (double sample-rate-hz)) n)))))
