@@ -7,14 +7,15 @@
       send        200,000 (sc/send! s [\"/n_set\" …]), against a bare DatagramChannel
       play        settings of controls, a moment of 500 synths, a million samples
       load        (require 'espalier.core), against bare Clojure
+      synthdef    SynthDefs from the call to their bytes, and (require 'espalier.ugens)
 
   Ours and bare are measured in turns in one run; what is shown are medians. It
-  takes less than five minutes. Nothing is judged by the exit code.
+  takes less than ten minutes. Nothing is judged by the exit code.
 
   A peer that is installed gets a column too: its value, and the ratio of that to
-  bare. There is one so far, Supriya, where `python3 -c \"import supriya\"` works, or
-  works with the Python that ESPALIER_BENCH_PYTHON names; PYTHONPATH and all else
-  are as in this environment:
+  bare, or to ours where there is no bare. There are sclang, for SynthDefs, and
+  Supriya, where `python3 -c \"import supriya\"` works, or works with the Python that
+  ESPALIER_BENCH_PYTHON names; PYTHONPATH and all else are as in this environment:
 
       PYTHONPATH=… ESPALIER_BENCH_PYTHON=… bin/clj -M:bench
 
@@ -40,10 +41,11 @@
              "round-trip" 'espalier.bench.round-trip/run
              "send"       'espalier.bench.send/run
              "play"       'espalier.bench.play/run
-             "load"       'espalier.bench.load/run))
+             "load"       'espalier.bench.load/run
+             "synthdef"   'espalier.bench.synthdef/run))
 
 (defn- ratio [{:keys [ours bare]}]
-  (when-not (zero? bare) (/ ours (double bare))))
+  (when-not (or (nil? bare) (zero? bare)) (/ ours (double bare))))
 
 (defn- number [x unit]
   (when x
@@ -66,14 +68,17 @@
     at-least     (String/format Locale/ROOT ">= %.2f x" (object-array [(double at-least)]))
     ours-at-most (str "<= " (number ours-at-most unit))))
 
-(defn- peer-cell [{:keys [bare unit peers]} peer]
+(defn- peer-cell [{:keys [ours bare unit peers]} peer]
   (when-let [{:keys [value] :as figure} (get peers peer)]
-    (str/join ", " (keep identity [(number value unit) (times (ratio {:ours value, :bare (:bare figure bare)}))]))))
+    (str/join ", " (keep identity [(number value unit)
+                                   (times (ratio {:ours value, :bare (:bare figure bare)}))
+                                   (when-not (or bare (:bare figure))
+                                     (str (times (ratio {:ours value, :bare ours})) " ours"))]))))
 
-(defn- cells [{:keys [figure ours bare unit] :as row}]
+(defn- cells [peers {:keys [figure ours bare unit] :as row}]
   (into [] (map #(or % ""))
         (list* figure (number ours unit) (number bare unit) (times (ratio row)) (target row) (verdict row)
-               (map #(peer-cell row %) (peer/names)))))
+               (map #(peer-cell row %) peers))))
 
 (defn- table
   "Rows of text as lines of aligned columns, the first to the left."
@@ -103,8 +108,9 @@
 (defn -main [& names]
   (if-let [unknown (seq (remove sections names))]
     (println "There is no section" (str/join ", " unknown) "but" (str/join ", " (keys sections)))
-    (let [rows (into [] (mapcat measure) (or names (keys sections)))]
-      (run! println (table (into [(into ["figure" "ours" "bare" "ratio" "target" "met"] (peer/names))] (map cells) rows)))
+    (let [rows  (into [] (mapcat measure) (or names (keys sections)))
+          peers (filter (fn [peer] (some #(get-in % [:peers peer]) rows)) (peer/names))]
+      (run! println (table (into [(into ["figure" "ours" "bare" "ratio" "target" "met"] peers)] (map #(cells peers %)) rows)))
       (println)
       (run! println (keep :remark rows))
       (println (machine))))

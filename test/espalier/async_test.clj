@@ -30,7 +30,7 @@
                      (let [s (sc/server (options kind))]
                        (async/<?? (async/boot! s))
                        (let [status (sc/boot-status s)
-                             _  (async/<?? (async/add-synthdefs! s (io/resource "espalier/synthdefs/bell.scsyndef")))
+                             _  (async/<?? (async/add-synthdefs! s (io/resource "golden/instruments/bell.scsyndef")))
                              y  (async/<?? (async/add-synth! s :bell {:freq 440} {:confirm true}))
                              b  (async/<?? (async/add-buffer! s {:samples [0.25 0.5]}))
                              f  (:freq (async/<?? (async/get-controls y [:freq])))

@@ -22,7 +22,7 @@
 (defn- read-bytes ^bytes [x]
   (with-open [in (io/input-stream x)] (.readAllBytes in)))
 
-(def ^:private bell (read-bytes (io/resource "espalier/synthdefs/bell.scsyndef")))
+(def ^:private bell (read-bytes (io/resource "golden/instruments/bell.scsyndef")))
 
 (defn- temporary-directory []
   (str (Files/createTempDirectory "espalier-commands" (make-array FileAttribute 0))))

@@ -50,6 +50,14 @@
         (is (not (re-find #"\((atom|agent|future|promise|delay|Thread\.|volatile!|System/(nanoTime|currentTimeMillis))[\s)]" (slurp file)))
             "a model has no state, thread or clock")))))
 
+(deftest who-only-plays-loads-no-ugens
+  (let [needs (into {} (map (comp (juxt second (comp set requires)) ns-form)) sources)
+        all   (loop [found #{'espalier.core}]
+                (let [more (into found (mapcat needs) found)]
+                  (if (= more found) found (recur more))))]
+    (is (contains? all 'espalier.runtime.synthdefs))
+    (is (not-any? all '[espalier.ugens espalier.synthdef espalier.instruments]))))
+
 (deftest everything-public-is-explained
   (doseq [n namespaces]
     (require n)

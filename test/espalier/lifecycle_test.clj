@@ -106,7 +106,6 @@
             hear   (fn [k] (fn [m] (.put heard [k (second m)])))
             take-n (fn [n] (set (repeatedly n #(.poll heard 5 TimeUnit/SECONDS))))
             gate   (CountDownLatch. 1)]
-        (seen :booted)
         (let [all (sc/on-osc! s "/n_go" (hear :all))]
           (sc/on-osc! s ["/n_go" 1001] (hear :prefix))
           (sc/on-osc! s #(= ["/n_go" 1002] (take 2 %)) (hear :predicate))

@@ -16,7 +16,7 @@
 (use-fixtures :once leaves-nothing)
 
 (defn- synthdef [n]
-  (with-open [in (io/input-stream (io/resource (str "espalier/synthdefs/" n ".scsyndef")))]
+  (with-open [in (io/input-stream (io/resource (str "golden/instruments/" n ".scsyndef")))]
     (.readAllBytes ^InputStream in)))
 
 (defn- failures

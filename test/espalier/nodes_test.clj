@@ -17,7 +17,7 @@
 ;; ---- the servers
 
 (def ^:private synthdefs
-  (map #(io/resource (str "espalier/synthdefs/" % ".scsyndef")) ["bell" "pad"]))
+  (map #(io/resource (str "golden/instruments/" % ".scsyndef")) ["bell" "pad"]))
 
 (def ^:private booted (atom []))
 

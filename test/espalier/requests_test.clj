@@ -21,7 +21,7 @@
 (deftest each-of-many-threads-gets-its-own-answers
   (each-kind kinds {}
              (fn [s]
-               (sc/add-synthdefs! s (io/resource "espalier/synthdefs/bell.scsyndef"))
+               (sc/add-synthdefs! s (io/resource "golden/instruments/bell.scsyndef"))
                (let [groups  (vec (repeatedly 8 #(sc/add-group! s)))
                      synths  (vec (for [g groups, i (range 5)] (sc/add-synth! s :bell {:freq (+ (:id g) (/ i 8))} {:target g})))
                      asked   (fn [i k]
@@ -40,7 +40,7 @@
 (deftest a-failure-reaches-the-call-that-caused-it-alone
   (each-kind udp-kinds {}
              (fn [s]
-               (sc/add-synthdefs! s (io/resource "espalier/synthdefs/bell.scsyndef"))
+               (sc/add-synthdefs! s (io/resource "golden/instruments/bell.scsyndef"))
                (let [told (LinkedBlockingQueue.)
                      _    (sc/on-lifecycle! s :command-failed #(.put told (:message %)))
                      y    (sc/add-synth! s :bell)
@@ -69,7 +69,7 @@
 (deftest a-question-without-an-answer-fails-at-once
   (each-kind kinds {:timeout-ms 60000}
              (fn [s]
-               (sc/add-synthdefs! s (io/resource "espalier/synthdefs/bell.scsyndef"))
+               (sc/add-synthdefs! s (io/resource "golden/instruments/bell.scsyndef"))
                (is (= :no-such-node (error-of #(sc/query-node s 99999))))
                (is (= :no-such-node (error-of #(sc/query-tree s {:group 99999}))))
                (is (= :no-such-node (error-of #(sc/command! s :s-get {:id 99999, :controls [:freq]}))))

@@ -41,7 +41,7 @@
   (each-kind kinds {}
              (fn [s]
                (is (eventually #(agrees? s)))
-               (let [[bell] (sc/add-synthdefs! s (io/resource "espalier/synthdefs/bell.scsyndef"))
+               (let [[bell] (sc/add-synthdefs! s (io/resource "golden/instruments/bell.scsyndef"))
                      g (sc/add-group! s), h (sc/add-group! s {:action :after, :target g})
                      y (sc/add-synth! s bell {} {:target g}), z (sc/add-synth! s bell {} {:target y, :action :before})]
                  (is (contains? #{:expected :playing} (get-in (sc/state s) [:nodes (:id y) :status])))

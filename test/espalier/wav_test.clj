@@ -129,3 +129,17 @@
       (is (= :espalier.error/truncated-wav
              (some-> (with-file (byte-array (take n whole)) (fn [path] (failure (fn [] (wav/level path))))) error/code))
           (str n " bytes")))))
+
+;; ---- samples
+
+(deftest samples-of-one-channel
+  (let [content (wav-bytes (riff-chunk "fmt " (fmt 1 2 44100 16)) (riff-chunk "data" (samples 2 32768)))]
+    (doseq [[channel first-of-pair] [[0 0] [1 1]]]
+      (let [^floats read-samples (with-file content (fn [path] (wav/samples path channel)))
+            expected             (take-nth 2 (drop first-of-pair wave))]
+        (is (= 10000 (alength read-samples)))
+        (is (every? true? (map (fn [x y] (< (abs (- (double x) (double y))) 1e-4)) expected read-samples)))))
+    (is (= (vec (with-file content (fn [path] (wav/samples path 0)))) (vec (with-file content wav/samples))))
+    (doseq [channel [2 -1 nil 0.5]]
+      (is (= :espalier.error/no-such-channel (some-> (with-file content (fn [path] (failure (fn [] (wav/samples path channel))))) error/code))))
+    (is (= :espalier.error/no-such-file (some-> (failure (fn [] (wav/samples "no/such.wav"))) error/code)))))

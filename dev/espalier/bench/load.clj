@@ -37,19 +37,26 @@
        ", its kernel is classes; class path of " (count (str/split (class-path) (re-pattern File/pathSeparator)))
        " entries; JVM with its default flags"))
 
+(defn beyond
+  "How many milliseconds an expression takes beyond another, each in a fresh JVM, `n` times
+  in turns: `{:beyond median, :bare median of the other}`."
+  [expression other n]
+  (let [{:keys [ours bare]} (measure/in-turns n 1 #(jvm-ms expression) #(jvm-ms other))]
+    {:beyond (measure/median (map - ours bare))
+     :bare   (measure/median bare)}))
+
 (defn- bare-of [[peer {:keys [bare]}]]
   (String/format Locale/ROOT "bare of %s is its interpreter, %.1f ms" (object-array [peer (double bare)])))
 
 (defn run
   "The rows of this section."
   []
-  (let [{:keys [ours bare]} (measure/in-turns 9 1 #(jvm-ms "(require 'espalier.core)") #(jvm-ms "nil"))
-        beyond              (measure/median (map - ours bare))
-        peers               (update-vals (peer/figures "load" [9]) #(array-map :value (:beyond %) :bare (:bare %)))]
+  (let [{:keys [beyond bare]} (beyond "(require 'espalier.core)" "nil" 9)
+        peers                 (update-vals (peer/figures "load" [9]) #(array-map :value (:beyond %) :bare (:bare %)))]
     [{:figure "require espalier.core, beyond bare Clojure"
       :unit   "ms"
       :ours   beyond
-      :bare   (measure/median bare)
+      :bare   bare
       :peers  peers
       :ours-at-most 1000.0
       :remark (str/join "; " (cons (conditions) (map bare-of peers)))}]))

@@ -24,26 +24,37 @@
 (defn- supriya [section]
   (python (str (io/file (io/resource "espalier/bench/supriya_peer.py"))) section))
 
+(defn- sclang []
+  ["sh" "-c" "exec sclang -D \"$0\" 2> /dev/null"       ; where Qt complains
+   (str (io/file (io/resource "espalier/bench/sclang_peer.scd")))])
+
 (def ^:private table
   "Who could be measured:
 
       :peer       the name of its column
       :installed  a command that prints a version, and fails where there is none
-      :commands   section -> the command that measures it and prints one EDN map; the
-                  section adds its arguments, and reads the keys that are named here
+      :environment  what is added to the environment of its processes
+      :commands   section -> the command that measures it and prints one EDN map, in a
+                  line of its own; the section adds its arguments, and reads the keys that
+                  are named here
 
       boot        port times scsynth         {:ms …}
       round-trip  port times trips           {:p50 …, :p99 …} in us
       send        port times messages burst  {:rate …, :sent …} per second, in all
       play        port times settings burst synths  {:rate …, :moment …} per second, in ms
-      load        times                      {:beyond …, :bare …} in ms"
+      load        times                      {:beyond …, :bare …} in ms
+      synthdef                               name -> {:us …, :bytes …}"
   [{:peer      "supriya"
     :installed (python "-c" "import platform, supriya; print(supriya.__version__, 'on Python', platform.python_version())")
     :commands  {"boot"       (supriya "boot")
                 "round-trip" (supriya "round-trip")
                 "send"       (supriya "send")
                 "play"       (supriya "play")
-                "load"       (supriya "load")}}])
+                "load"       (supriya "load")}}
+   {:peer        "sclang"
+    :installed   ["sclang" "-v"]
+    :environment {"QT_QPA_PLATFORM" "offscreen", "QTWEBENGINE_DISABLE_SANDBOX" "1"}   ; no display, and root may
+    :commands    {"synthdef" (sclang)}}])
 
 (def ^:private limit-s "How long one command may take." 120)
 
@@ -75,7 +86,7 @@
     (vec (for [{:keys [installed] :as entry} table
                :let  [version (printed installed {} ProcessBuilder$Redirect/DISCARD)]
                :when version]
-           (assoc entry :version version)))))
+           (assoc entry :version (first (str/split version #" \(")))))))
 
 (defn names
   "The peers that are installed."
@@ -85,7 +96,12 @@
 (defn versions
   "The peers that are installed, with their versions."
   []
-  (map #(str (:peer %) " " (:version %)) @installed))
+  (map (fn [{:keys [peer version]}] (if (str/starts-with? version peer) version (str peer " " version))) @installed))
+
+(defn- answer
+  "The map among the lines that a peer printed."
+  [text]
+  (some-> (first (filter #(str/starts-with? % "{") (str/split-lines text))) edn/read-string))
 
 (defn figures
   "What the peers print for a section, as `{peer {…}}`; one that fails says why on
@@ -96,10 +112,11 @@
                   its `:seen`"
   [section arguments & {:keys [environment witness] :or {environment {}, witness (constantly nil)}}]
   (into {}
-        (for [{:keys [peer commands]} @installed
+        (for [{:keys [peer commands] :as entry} @installed
               :let  [command (commands section)
                      _       (witness)
                      text    (when command
-                               (printed (into command (map str) arguments) environment ProcessBuilder$Redirect/INHERIT))]
-              :when text]
-          [peer (assoc (edn/read-string text) :seen (witness))])))
+                               (printed (into command (map str) arguments) (merge (:environment entry) environment) ProcessBuilder$Redirect/INHERIT))
+                     found   (some-> text answer)]
+              :when found]
+          [peer (assoc found :seen (witness))])))

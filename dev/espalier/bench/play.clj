@@ -7,12 +7,12 @@
   Of the settings, bare is a DatagramChannel that sends messages of the same size; of the
   moment, the same bytes sent at once."
   (:require
-   [clojure.java.io :as io]
    [espalier.bench.bare :as bare]
    [espalier.bench.measure :as measure]
    [espalier.bench.peer :as peer]
    [espalier.bench.responder :as responder]
    [espalier.core :as sc]
+   [espalier.instruments :as instruments]
    [espalier.runtime.link :as link])
   (:import
    (espalier.kernel OscCodec)
@@ -60,7 +60,7 @@
 (defn- chords
   "The times of moments, ours, and bare: the bytes of one, sent."
   [s]
-  (let [[synthdef] (sc/add-synthdefs! s (io/resource "espalier/synthdefs/pad.scsyndef"))
+  (let [[synthdef] (sc/add-synthdefs! s instruments/pad)
         _          (alone s #(chord! s synthdef %))
         bytes      (chord-bytes s)]
     (measure/in-turns 100 300

@@ -27,7 +27,9 @@
    [espalier.runtime.mirror :as mirror]
    [espalier.runtime.moment :as moment]
    [espalier.runtime.node :as node]
+   [espalier.runtime.playing :as playing]
    [espalier.runtime.port :as port]
+   [espalier.runtime.recording :as recording]
    [espalier.runtime.server :as server]
    [espalier.runtime.session :as session]
    [espalier.runtime.synthdefs :as synthdefs]
@@ -588,27 +590,66 @@
 ;; ---- SynthDefs
 
 (defn add-synthdefs!
-  "Sends SynthDefs and returns their names, a vector, when the server has them.
+  "Sends SynthDefs and returns their names, a vector, when the server has them. Those that
+  it has already are redefined; synths that play go on as they are. Nothing is sent again
+  by itself: a value that has changed is added again.
 
-  `synthdefs`    one or a sequence: the bytes of a SynthDef file, its path, File or URL,
-                 or a SynthDef value
-  `:timeout-ms`  how long to wait (default: the handle's, 5,000)
+  `synthdefs`    one or a sequence: a SynthDef value, the bytes of a SynthDef file, its path,
+                 File or URL
+  `:timeout-ms`  how long to wait for each answer (default: the handle's, 5,000)
+
+  - Servers answer `/done` to SynthDefs that they reject. So what is known to be wrong is
+    refused before anything is sent: UGens that this server does not have, a name that is
+    too long for it, more wires than `:wire-buffer-count` (scsynth). What is not known, the
+    UGens of plug-ins above all, is tried with a SynthDef that holds nothing else; that
+    costs one round trip when a UGen is met for the first time since the login. Either way
+    nothing has changed on the server, and what it had under that name stays.
+  - scsynth has places for `:maximum-synthdef-count` SynthDefs and variants. Where these end,
+    the error tells what is `:missing`; the others are there.
+  - supernova knows no variants: it gets the SynthDef without them.
+  - What is too large for a packet goes to a server of this machine by a temporary file.
+  - Within `at` nothing can be waited for: what is known to be wrong is refused, and what is
+    too large for a packet; what the server rejects shows when a synth is made of it.
 
   Their controls are known from now on: a synth is not given others.
 
-  Throws `:espalier.error/invalid-synthdef`, `:espalier.error/file-failed`,
-  `:espalier.error/packet-too-large`, `:espalier.error/server-offline`,
+  Throws `:espalier.error/synthdef-rejected` with `:rejected`, by name what is wrong, and
+  `:lines`, what a server that this handle has booted has printed of it;
+  `:espalier.error/too-many-synthdefs`, `:espalier.error/synthdef-too-large`,
+  `:espalier.error/invalid-synthdef`, `:espalier.error/invalid-argument`,
+  `:espalier.error/file-failed`, `:espalier.error/server-offline`,
   `:espalier.error/no-answer`.
 
-      (sc/add-synthdefs! s (clojure.java.io/resource \"espalier/synthdefs/bell.scsyndef\"))"
+      (sc/add-synthdefs! s espalier.instruments/bell)  ;=> [\"bell\"]"
   ([s synthdefs] (add-synthdefs! s synthdefs {}))
   ([s synthdefs opts] (synthdefs/add-synthdefs! s synthdefs opts)))
 
-(defn free-synthdefs!
-  "Has the server forget SynthDefs, by name or value, one or a sequence; returns the
-  handle. Synths that play go on.
+(defn load-synthdef-directory!
+  "Adds the SynthDefs of all `.scsyndef` files in a directory of this machine and below it,
+  in the order of their paths, and returns their names. As with scsynth, directories named
+  help, ignore, .git, .svn and _darcs are passed over. Each file is read here first: one
+  that is damaged crashes scsynth.
 
-  Throws `:espalier.error/invalid-argument`, `:espalier.error/server-offline`."
+  `directory`    a path or File
+  `:timeout-ms`  as of `add-synthdefs!`
+
+  Throws what `add-synthdefs!` throws; `:espalier.error/invalid-synthdef` with the `:path` and
+  the byte's `:offset`, before anything is sent; `:espalier.error/file-failed` where there is
+  no such directory.
+
+      (sc/load-synthdef-directory! s \"synthdefs\")  ;=> [\"bass\" \"bell\"]"
+  ([s directory] (load-synthdef-directory! s directory {}))
+  ([s directory opts] (synthdefs/load-synthdef-directory! s directory opts)))
+
+(defn free-synthdefs!
+  "Has the server forget SynthDefs, and returns the handle. Synths that play go on. Names
+  that it does not know are harmless, and variants go with their SynthDef.
+
+  `synthdefs`  one or a sequence: names, as strings or keywords, or SynthDef values
+
+  Throws `:espalier.error/invalid-argument`, `:espalier.error/server-offline`.
+
+      (sc/free-synthdefs! s [:bell \"pad\"])"
   ([s synthdefs] (free-synthdefs! s synthdefs {}))
   ([s synthdefs opts] (synthdefs/free-synthdefs! s synthdefs opts)))
 
@@ -676,7 +717,8 @@
 (defn add-synth!
   "Makes a synth and returns it.
 
-  `synthdef`  the name of its SynthDef, or a SynthDef value
+  `synthdef`  the name of its SynthDef, or a SynthDef value: that name, and controls that are
+              known; the server must have it, and is not sent it again
   `controls`  map from controls (keyword, string or index) to numbers, to buses and
               buffers (their number), to \"c5\" or \"a5\" (mapped: see `map-symbol`), or to
               a sequence of these for an array control
@@ -855,6 +897,37 @@
   `await-started`."
   ([node] (await-ended node {}))
   ([node opts] (node/await-ended node opts)))
+
+;; ---- hearing a graph
+
+(defn play-graph!
+  "Plays what `f`, a function without arguments, returns: signals of `espalier.ugens`, which
+  are put out from a bus on, or a UGen that puts something out itself. Returns the synth;
+  `play` is sugar over it. One signal is put on two channels. It fades in, and
+  `(sc/release! synth)` lets it fade out and end, unless the graph has a control `gate` of
+  its own. The SynthDef is forgotten once the synth is there.
+
+  `:bus`          the first bus, a bus or its number (default 0)
+  `:fade-time-s`  seconds of the fades (default 0.02)
+  `:target`, `:action`, `:confirm`, `:timeout-ms`  as of `add-group!`
+
+  Throws what `espalier.synthdef/synthdef`, `add-synthdefs!` and `add-synth!` throw.
+
+      (sc/play-graph! s (fn [] (sin-osc:ar 440 :mul 0.1)))  ;=> #<Synth 1000 play-0-1>"
+  ([s f] (play-graph! s f {}))
+  ([s f opts]
+   (playing/play-graph! s (fn [synthdef opts] ((requiring-resolve 'espalier.synthdef/playable) synthdef f opts)) opts)))
+
+(defmacro play
+  "Plays a graph at once, and returns its synth: `play-graph!` of an expression, in which
+  + - * / and their like work on UGens. Options are those of `play-graph!`.
+
+      (def hum (sc/play s (* 0.1 (sin-osc:ar [220 221]))))
+      (sc/release! hum)"
+  ([s graph] `(play ~s ~graph {}))
+  ([s graph opts]
+   (requiring-resolve 'espalier.ugens/with-operators)      ; there before it is expanded
+   `(play-graph! ~s (fn [] (espalier.ugens/with-operators ~graph)) ~opts)))
 
 ;; ---- buffers
 
@@ -1098,3 +1171,66 @@
       (sc/add-synth! s :bell {:freq (sc/map-symbol lfo-bus)})"
   [bus]
   (bus/map-symbol bus))
+
+;; ---- recording
+
+(defn record!
+  "Records audio buses to a sound file, and returns the recording when it runs: at the tail
+  of the root group, after all that is there. It prints as one line, and is a
+  `java.io.Closeable`.
+
+  `path`            a file of the server's machine; where that is this one, a path or File of
+                    here. One that is there is overwritten
+  `:bus`            an audio bus, a group of them, or the number of the first (default: the
+                    audio outputs, the first two of them)
+  `:channel-count`  how many buses (default: as many as `:bus` has, 2 from a number on)
+  `:header-format`  \"wav\", \"aiff\", \"flac\", \"w64\", \"caf\" … (default: what the path ends
+                    in, otherwise \"wav\")
+  `:sample-format`  \"int16\", \"int24\" (default), \"float\" … Integers clip at 1, floats do not,
+                    and \"flac\" has no floats
+  `:duration-s`     stops by itself after so many seconds, rounded to blocks
+  `:buffer-frames`  frames between the sound and the disk (default 65,536, 1.5 s at 44.1 kHz), a
+                    multiple of two blocks
+  `:timeout-ms`     how long to wait for each answer (default: the handle's, 5,000)
+
+  The file is complete when `stop-recording!` has returned. That is called by itself when
+  the duration is over, when the recording's synth is freed, by `reset-server!` for example,
+  and when this handle quits or disconnects. On a busy machine with `{:audio :dummy}`, give
+  that a longer period, `{:dummy-period-frames 1024}`.
+
+  Throws `:espalier.error/not-writable` where the file is of this machine and cannot be,
+  `:espalier.error/file-failed` where the server cannot write it,
+  `:espalier.error/invalid-argument`, `:espalier.error/no-free-ids`,
+  `:espalier.error/question-in-moment` within `at`, `:espalier.error/server-offline`,
+  `:espalier.error/no-answer`.
+
+      (sc/record! s \"take.wav\")  ;=> #<Recording RECORDING /home/me/take.wav, 2 channels>"
+  ([s path] (record! s path {}))
+  ([s path opts] (recording/record! s path opts)))
+
+(defn stop-recording!
+  "Ends a recording. When this returns, all that was recorded is in the file and the file is
+  closed; synth and buffer are freed. Harmless where it has ended, and then returns the same:
+
+      {:path \"/home/me/take.wav\", :frames 88200, :channel-count 2, :duration-s 2.0}
+
+  `:frames` and `:duration-s` are those that the file says, nil where it is on another machine
+  or no WAV, AIFF or FLAC file.
+
+  `:timeout-ms`  how long to wait for each answer (default: the handle's, 5,000)
+
+  Throws `:espalier.error/recording-lost` where the server has gone away meanwhile,
+  `:espalier.error/no-answer`, `:espalier.error/server-offline`."
+  ([recording] (stop-recording! recording {}))
+  ([recording opts] (recording/stop-recording! recording opts)))
+
+(defn await-recording
+  "Waits until a recording is over by itself, and returns what `stop-recording!` does.
+
+  `:timeout-ms`  how long to wait (default: its `:duration-s` and the handle's 5,000 ms)
+
+  Throws `:espalier.error/no-answer` where it goes on, and what `stop-recording!` throws.
+
+      (sc/await-recording (sc/record! s \"take.wav\" {:duration-s 2}))"
+  ([recording] (await-recording recording {}))
+  ([recording opts] (recording/await-recording recording opts)))

@@ -6,13 +6,13 @@
   The music is data. `score` makes all of it, as bundles with their times, before
   the first is sent: the server keeps the time, and nothing here sleeps."
   (:require
-   [clojure.java.io :as io]
    [clojure.string :as str]
    [espalier.core :as sc]
+   [espalier.instruments :as instruments]
    [espalier.model.error :refer [error]]
    [espalier.wav :as wav])
   (:import
-   (java.io File InputStream)
+   (java.io File)
    (java.util Locale)))
 
 (set! *warn-on-reflection* true)
@@ -69,8 +69,7 @@
 (def ^:private mix-group 1000)
 (def ^:private voice-group 1001)
 (def ^:private reverb 1002)
-(def ^:private recorder 1003)
-(def ^:private first-note 1004)
+(def ^:private first-note 1003)
 
 (defn- new-synth [synthdef id target controls]
   (reduce into ["/s_new" synthdef id 1 target] controls))
@@ -80,20 +79,17 @@
 
   `:group`   id of the group to play in, default 1
   `:bus`     first of the two private audio buses into the reverb, default 4
-  `:buffer`  number of the buffer that the recorder writes through, default 0
 
   Returns a vector of `{:at seconds-from-the-start, :packets [message …]}`. The
-  first bundle makes the groups, the reverb behind the voices and the recorder
-  behind everything.
+  first bundle makes the groups, and the reverb behind the voices.
 
       (score (take 1 notes) {:bus 16})"
   ([music] (score music nil))
-  ([music {:keys [group bus buffer] :or {group 1 bus 4 buffer 0}}]
+  ([music {:keys [group bus] :or {group 1 bus 4}}]
    (->> (concat
           [[0.0 ["/g_new" mix-group 0 group]]
            [0.0 ["/p_new" voice-group 0 mix-group]]        ; supernova plays it on all processors
-           [0.0 (new-synth :reverb reverb mix-group {:in bus :out 0 :mix 0.33 :room 0.7 :damp 0.4 :amp 1.4})]
-           [0.0 (new-synth :recorder recorder 0 {:in 0 :bufnum buffer})]]
+           [0.0 (new-synth :reverb reverb mix-group {:in bus :out 0 :mix 0.33 :room 0.7 :damp 0.4 :amp 1.4})]]
           (mapcat (fn [id {:keys [at until] :as note}]
                     (cond-> [[at (new-synth (:def note) id voice-group (assoc (:set note) :out bus))]]
                       until (conj [until ["/n_set" id :gate 0]])))
@@ -122,22 +118,8 @@
   (println (fill "%-10s %s" stage (str/join text)))
   (flush))
 
-(def ^:private synthdefs ["bass" "bell" "pad" "pluck" "recorder" "reverb"])
-
-(defn- synthdef-bytes
-  "The compiled SynthDef of this name that comes with Espalier."
-  ^bytes [synthdef]
-  (let [path (str "espalier/synthdefs/" synthdef ".scsyndef")
-        file (or (io/resource path)
-                 (throw (error :no-resource (str path " is not on the classpath. It comes in resources/.")
-                               {:path path})))]
-    (with-open [^InputStream in (io/input-stream file)]
-      (.readAllBytes in))))
-
-(defn- request-done!
-  "Sends an asynchronous command and waits until the server has carried it out."
-  [s [address :as message] & reply]
-  (sc/request! s message (into ["/done" address] reply)))
+(def ^:private synthdefs
+  [instruments/bass instruments/bell instruments/pad instruments/pluck instruments/reverb])
 
 (defn- node-event
   "A promise of the next message that begins with `pattern`."
@@ -166,20 +148,6 @@
                     {:path (str file)})))
     file))
 
-(defn- start-recording! [s buffer path]
-  (request-done! s ["/b_alloc" buffer 65536 2] buffer)
-  (request-done! s ["/b_write" buffer path "wav" "int16" 0 0 1] buffer))
-
-(defn- stop-recording!
-  "Ends the recorder and closes the file, each when the step before has happened."
-  [s buffer]
-  (let [gone (node-event s ["/n_end" recorder])]
-    (sc/send! s ["/n_free" recorder])
-    (await-event gone 5 "the recorder has ended"))
-  (sc/sync! s)
-  (request-done! s ["/b_close" buffer] buffer)
-  (request-done! s ["/b_free" buffer] buffer))
-
 (defn- show-status [s]
   (let [{:keys [synth-count group-count ugen-count average-cpu-percent actual-sample-rate-hz]} (sc/status s)]
     (say "status" (fill "%d synths, %d groups, %d UGens, %.1f %% CPU, %.0f Hz"
@@ -188,19 +156,14 @@
 (defn- perform!
   "Plays `music` on the booted server `s` into the file `path`."
   [s music path]
-  (let [buffer  0
-        inputs  (sc/audio-input-bus-group s)               ; behind them begin the private buses
-        bundles (score music {:group  (:id (sc/default-group s))
-                              :bus    (+ (:id inputs) (:count inputs))
-                              :buffer buffer})
+  (let [inputs  (sc/audio-input-bus-group s)               ; behind them begin the private buses
+        bundles (score music {:group (:id (sc/default-group s))
+                              :bus   (+ (:id inputs) (:count inputs))})
         end-s   (:at (peek bundles))]
-    (doseq [synthdef synthdefs]
-      (request-done! s ["/d_recv" (synthdef-bytes synthdef)]))
-    (sc/sync! s)
-    (say "SynthDefs" (str/join " " synthdefs))
-    (start-recording! s buffer path)
-    (say "record" path)
-    (let [rings   (node-event s ["/n_go" (first-bell bundles)])
+    (say "SynthDefs" (str/join " " (sc/add-synthdefs! s synthdefs)))
+    (let [recording (sc/record! s path {:sample-format "int16"})
+          _       (say "record" path)
+          rings   (node-event s ["/n_go" (first-bell bundles)])
           silence (node-event s ["/n_end" reverb])
           start   (+ 0.3 (/ (System/currentTimeMillis) 1000.0))]
       (doseq [bundle bundles]
@@ -212,7 +175,7 @@
       (println)
       (show-status s)
       (await-event silence (+ end-s 15) "the last echo has died away")
-      (stop-recording! s buffer))))
+      (sc/stop-recording! recording))))
 
 (defn- boot!
   "Boots a server on the machine's audio, or, where it has none, on a silent one.

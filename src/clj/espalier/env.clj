@@ -19,7 +19,6 @@
    [espalier.model.constructor :refer [defcall]]
    [espalier.model.envelope :as envelope]
    [espalier.model.graph :as graph]
-   [espalier.model.operator :as operator]
    [espalier.model.ugen :as ugen]))
 
 (set! *warn-on-reflection* true)
@@ -73,7 +72,7 @@
   "A level that is held while gate is above 0, then down: to -100 dB with the curve :exp,
   which never reaches 0."
   [release-time 0.1 level 1.0 curve :lin]
-  (let [end (if (= 2 (envelope/shape-number curve)) ((operator/of-number (ugen/unary-index "dbamp")) -100.0) 0)]
+  (let [end (if (= 2 (envelope/shape-number curve)) (graph/unary (ugen/unary-index "dbamp") -100) 0)]
     (envelope/envelope [level end] [release-time] curve {:release-node 0})))
 
 (defn- from-bias [levels bias] (mapv #(plus % bias) levels))

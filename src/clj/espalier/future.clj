@@ -19,11 +19,11 @@
 (def waiting
   "The functions of `espalier.core` that wait for a server, by name."
   '[print-ugens! call-with-completion boot! connect! disconnect! quit! reboot! reset-server! request! sync! status query-tree command! call-at
-    add-synthdefs! free-synthdefs! add-group! add-synth! set-controls! set-control-range! map-controls! get-controls get-control-range
+    add-synthdefs! load-synthdef-directory! free-synthdefs! add-group! add-synth! play-graph! set-controls! set-control-range! map-controls! get-controls get-control-range
     release! pause! resume! move! order! free! free-children! query-node parent parentage children await-started await-ended
     add-buffer! add-buffer-group! read-buffer! cue-buffer! write-buffer! close-buffer! zero-buffer! query-buffer
     set-samples! set-sample-range! fill-samples! get-samples get-sample-range generate! copy-buffer! normalize-buffer!
-    set-bus! set-buses! fill-buses! get-bus get-buses])
+    set-bus! set-buses! fill-buses! get-bus get-buses record! stop-recording! await-recording])
 
 (defn call
   "Calls `f` with `args` on a thread of its own; returns the `CompletableFuture` of its

@@ -140,7 +140,7 @@
 (defmethod print-method ::synthdef [d ^Writer w]
   (.write w (str "#<SynthDef " (:name d) " ["
                  (str/join ", " (map (fn [[k {:keys [default]}]] (str k " " default)) (model/controls d)))
-                 "] " (count (:ugens d)) " UGens>")))
+                 "] " (count (:ugens d)) (if (= 1 (count (:ugens d))) " UGen>" " UGens>"))))
 
 (defn- shown [d] (with-meta d {:type ::synthdef}))
 
@@ -149,6 +149,26 @@
     (if (<= 1 (alength (.getBytes ^String text "UTF-8")) 255)
       text
       (graph/refuse :invalid-name (str "A SynthDef is called " (graph/shown synthdef) ", where a name of 1 to 255 bytes belongs.") {:synthdef synthdef}))))
+
+(defn- called
+  "What a graph function returns for the signals of its parameters. What clojure.core says
+  of its mistakes is said in words of SynthDefs."
+  [synthdef-name f signals]
+  (try
+    (apply f signals)
+    (catch ClassCastException e
+      (if (re-find #"espalier\.model\.graph\.(UGen|Output)|Vector" (str (ex-message e)))
+        (graph/refuse :invalid-input
+                      (str "A function of numbers was called with a signal. In functions outside of defsynth, + - * / work on signals within"
+                           " (espalier.ugens/with-operators …), or as add, subtract, multiply, divide.")
+                      {} e)
+        (throw e)))
+    (catch clojure.lang.ArityException e
+      (if (and (= (count signals) (.actual e)) (str/starts-with? (.name e) (str/replace (.getName (class f)) #"__\d+$" "")))
+        (graph/refuse :invalid-argument
+                       (str "it declares " (count signals) " parameters, and its graph function takes another number.")
+                       {:argument :f} e)
+         (throw e)))))
 
 (defn synthdef
   "A SynthDef from a graph function; `defsynth` is sugar over it.
@@ -185,7 +205,7 @@
          synthdef-name (checked-name synthdef-name)
          declared      (mapv #(parameter synthdef-name %) (pairs synthdef-name parameters))
          d             (compiler/finish synthdef-name
-                                        (graph/build synthdef-name (fn [] (apply f (graph/declare-controls declared)))))]
+                                        (graph/build synthdef-name (fn [] (called synthdef-name f (graph/declare-controls declared)))))]
      (shown (assoc d :variants (mapv #(variant d %) (checked-variants synthdef-name variants)))))))
 
 (defn- bad-parameters [synthdef parameters]
@@ -219,11 +239,12 @@
         [options more]        (if (map? (first more)) [(first more) (rest more)] [{} more])
         [parameters & body]   more
         names                 (parameter-names synthdef-name parameters)]
-    `(def ~(cond-> synthdef-name docstring (vary-meta assoc :doc docstring))
-       (synthdef ~(name synthdef-name)
-                 ~(into [] (mapcat (fn [[k default]] [(keyword k) default])) (partition 2 parameters))
-                 (fn [~@names] (ugens/with-operators ~@body))
-                 ~options))))
+    ;; Made before the def: so an error is itself, and not the cause of a compiler's.
+    `(let [d# (synthdef ~(name synthdef-name)
+                        ~(into [] (mapcat (fn [[k default]] [(keyword k) default])) (partition 2 parameters))
+                        (ugens/with-operators (fn [~@names] ~@body))
+                        ~options)]
+       (def ~(cond-> synthdef-name docstring (vary-meta assoc :doc docstring)) d#))))
 
 (defn declare-parameters
   "The signals of further parameters, a vector as `synthdef` takes it, in the middle of a
@@ -241,8 +262,9 @@
           (rlpf:ar in cutoff rq)))"
   [parameters & body]
   (let [names (parameter-names "in with-parameters" parameters)]
-    `(let [~names (declare-parameters ~(into [] (mapcat (fn [[k default]] [(keyword k) default])) (partition 2 parameters)))]
-       (ugens/with-operators ~@body))))
+    `(let [signals# (declare-parameters ~(into [] (mapcat (fn [[k default]] [(keyword k) default])) (partition 2 parameters)))]
+       (ugens/with-operators
+         (let [~names signals#] ~@body)))))
 
 ;; ---- hearing a graph
 

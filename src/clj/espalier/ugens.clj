@@ -30,10 +30,8 @@
   bitwise-not random`. Inside `defsynth`, and inside `with-operators`, the signs and names
   of clojure.core themselves do: `+ - * / mod min max abs inc dec == < > <= >= not`."
   (:require
-   [clojure.string :as str]
    [espalier.model.constructor :as constructor :refer [defcall]]
    [espalier.model.graph :as graph]
-   [espalier.model.operator :as operator]
    [espalier.model.ugen :as ugen])
   (:import
    (espalier.model.graph UGen)
@@ -52,31 +50,38 @@
     optional                      "may be left out"
     :else                         "must be given"))
 
+(defn- channels-text [^Spec spec]
+  (let [channels (.channels spec)]
+    (cond
+      (#{0 1} channels)  nil
+      (number? channels) (str channels " channels.")
+      (map? channels)    (str "as many channels as " (name (:key (nth (.arguments spec) (:argument channels)))) " says, a number.")
+      :else              "as many channels as there are demand UGens.")))
+
 (defn- docstring [^Spec spec]
   (let [{class-name :name, text :doc, :keys [engines]} (ugen/ugens (.class-name spec))
-        arguments (.arguments spec)
-        width     (reduce max 0 (map (comp count name :key) arguments))
-        channels  (.channels spec)]
-    (str class-name ", " (rate-words (.rate spec)) ". " text
-         (when (seq arguments) "\n")
-         (str/join (map (fn [{k :key :as argument}]
-                          (str "\n    " (name k) (str/join (repeat (- (+ 2 width) (count (name k))) " ")) (default-text argument)))
-                        arguments))
-         (when-not (= 1 channels)
-           (str "\n\n  Puts out " (cond (number? channels) channels
-                                        (map? channels)    (str "as many channels as " (name (:key (nth arguments (:argument channels)))) " says, a number")
-                                        :else              "as many channels as there are demand UGens")
-                (if (number? channels) " channels." ".")))
-         (when (= #{:scsynth} engines) "\n\n  Not on supernova.")
-         (when (= #{:supernova} engines) "\n\n  Not on scsynth."))))
+        out (StringBuilder. ^String class-name)]
+    (.append out ", ") (.append out (rate-words (.rate spec))) (.append out ". ") (.append out text)
+    (when (seq (.arguments spec)) (.append out "\n"))
+    (run! (fn [{k :key :as argument}]
+            (let [arg-name (name k)]
+              (.append out "\n    ") (.append out arg-name)
+              (loop [i (count arg-name)] (.append out " ") (when (< i 16) (recur (inc i))))
+              (.append out (default-text argument))))
+          (.arguments spec))
+    (when-let [channels (channels-text spec)] (.append out "\n\n  Puts out ") (.append out channels))
+    (when (= #{:scsynth} engines) (.append out "\n\n  Not on supernova."))
+    (when (= #{:supernova} engines) (.append out "\n\n  Not on scsynth."))
+    (str out)))
 
-(run! (fn [^Spec spec]
-        (intern *ns*
-                (with-meta (symbol (str spec))
-                           {:doc      (docstring spec)
-                            :arglists (list (mapv (comp symbol name :key) (.arguments spec)))})
-                (fn [& given] (constructor/call spec given))))
-      (remove #(= "MaxLocalBufs" (.class-name ^Spec %)) (ugen/specs)))
+(defn- intern-ugens! []
+  (run! (fn [^Spec spec]
+          (intern 'espalier.ugens
+                  (with-meta (symbol (str spec))
+                             {:doc      (docstring spec)
+                              :arglists (list (mapv (comp symbol name :key) (.arguments spec)))})
+                  (fn [& given] (constructor/call spec given))))
+        (remove #(= "MaxLocalBufs" (.class-name ^Spec %)) (ugen/specs))))
 
 ;; ---- operators, from the table
 
@@ -93,20 +98,29 @@
   [{operator :name, :keys [server]}]
   (and (not (false? server)) (not (#{"silence" "thru" "firstArg"} operator))))
 
-(run! (fn [{:keys [index doc] operator :name}]
-        (intern *ns*
-                (with-meta (operator-name operator)
-                           {:doc (str "Operator " operator ". " doc), :arglists '([x])})
-                (fn [x] (graph/unary index x))))
-      (filter useful? ugen/unary-operators))
+(def ^:private by-core
+  "Operators that are defined below, for clojure.core computes them on numbers."
+  #{"+" "-" "*" "/" "min" "max" "mod" "==" "<" ">" "<=" ">="})
 
-(run! (fn [{:keys [index doc] operator :name}]
-        (intern *ns*
-                (with-meta (operator-name operator)
-                           {:doc (str "Operator " operator ". " doc), :arglists '([x y])})
-                (fn [x y] (graph/binary index x y))))
-      (remove #(contains? #{"+" "-" "*" "/" "min" "max" "mod" "==" "<" ">" "<=" ">="} (:name %))
-              (filter useful? ugen/binary-operators)))
+(defn- intern-operators! []
+  (let [intern! (fn [{:keys [doc] operator :name} arglist f]
+                  (intern 'espalier.ugens
+                          (with-meta (operator-name operator) {:doc (str "Operator " operator ". " doc), :arglists (list arglist)})
+                          f))]
+    (run! (fn [{:keys [index] :as operator}] (intern! operator '[a] (fn [a] (graph/unary index a))))
+          (filter useful? ugen/unary-operators))
+    (run! (fn [{:keys [index] :as operator}] (intern! operator '[a b] (fn [a b] (graph/binary index a b))))
+          (remove #(by-core (:name %)) (filter useful? ugen/binary-operators)))))
+
+(defmacro ^:private define-from-table
+  "Defines a function for each UGen, rate and operator of the table. They are interned and
+  not written out, which is ten times faster to load; it is a macro for the sake of
+  clj-kondo, whose hook tells it their names."
+  []
+  `(do (intern-ugens!)
+       (intern-operators!)))
+
+(define-from-table)
 
 (defn- numbers? [x y] (and (number? x) (number? y)))
 
@@ -120,8 +134,6 @@
        ([x#] (let [f# ~one] (f# x#)))
        ([x# y#] (if (numbers? x# y#) (~core x# y#) (graph/binary index# x# y#)))
        ([x# y# & more#] (reduce ~function-name (~function-name x# y#) more#)))))
-
-(declare neg reciprocal)
 
 (defarithmetic add "The sum of operands: UGens, numbers, sequences of these." "+" +' identity)
 (defarithmetic subtract "The first operand less the others; of one, the same with the other sign." "-" -' (fn [x] (if (number? x) (- x) (neg x))))
@@ -276,8 +288,6 @@
     (each #(if (= :scalar (graph/rate %)) (make "DC" :control %) %) mixed)))
 
 ;; ---- ranges
-
-(declare log exp pow)
 
 (defn- quotient
   "a by b. Of numbers it is a double, and infinite where b is 0: a range may be empty, and
@@ -526,7 +536,6 @@
   ([x up down] (lag3-ud-ugen x up down)))
 
 (def ^:private slew-ugen (following "Slew"))
-(def ^:private sanitize-ugen (following "Sanitize"))
 
 (defn varlag
   "A signal that follows x within `duration` seconds along the curve of an envelope's

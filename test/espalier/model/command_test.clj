@@ -37,7 +37,7 @@
 (defn- read-bytes ^bytes [x]
   (with-open [in (io/input-stream x)] (.readAllBytes in)))
 
-(def ^:private bell (read-bytes (io/resource "espalier/synthdefs/bell.scsyndef")))
+(def ^:private bell (read-bytes (io/resource "golden/instruments/bell.scsyndef")))
 
 (defn- bell-named [synthdef-name]
   (synthdef/encode [(assoc (first (synthdef/parse bell)) :name synthdef-name)]))

@@ -17,7 +17,7 @@
 (def ^:private files
   (sort (filter (fn [file] (str/ends-with? (str file) ".scsyndef"))
                 (mapcat (fn [dir] (.listFiles (io/file dir)))
-                        ["test/golden/synthdefs" "resources/espalier/synthdefs"]))))
+                        ["test/golden/synthdefs" "test/golden/instruments"]))))
 
 (defn- file-bytes ^bytes [^File file]
   (Files/readAllBytes (.toPath file)))

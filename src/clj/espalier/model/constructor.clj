@@ -60,10 +60,10 @@
     ugen/done-actions
     (numbers-of [(.class-name spec) k])))
 
-(defn- takes-name?
-  "Whether argument `k` may be a keyword that is no name of an argument."
-  [^Spec spec k]
-  (or (= :curve k) (names-of spec k)))
+(defn- named?
+  "Whether an argument may be a name, so that a keyword is its value."
+  [spec k]
+  (or (= :curve k) (some? (names-of spec k))))
 
 (defn- named-number
   "x, or the number that it is a name of."
@@ -118,7 +118,7 @@
             (and (keyword? x) (place-of spec x))
             (place-named! spec places given)
 
-            (and (keyword? x) (or (= i n) (not (takes-name? spec (:key (nth (.arguments spec) i))))))
+            (and (keyword? x) (or (= i n) (not (named? spec (:key (nth (.arguments spec) i))))))
             (unknown-argument spec x)
 
             (= i n)
@@ -250,28 +250,27 @@
                     (var-lag-one spec in duration curvature (named-number spec :warp warp) nil)))
                 (object-array [in duration curvature warp])))
 
-(defn- sequence-depth [x]
-  (if (sequential? x) (inc (long (reduce max 0 (map sequence-depth x)))) 0))
-
 (defn- env-inputs
   "What stands for an envelope among inputs: a value of `espalier.env`, or the row of
   numbers of one, or a sequence of either."
-  [^Spec spec of-envelope x]
+  [^Spec spec of-envelope row? x]
   (cond
     (envelope/envelope? x) (let [channels (mapv graph/fixed (of-envelope x))]
                              (if (= 1 (count channels)) (first channels) channels))
-    (and (sequential? x) (some #(or (envelope/envelope? %) (sequential? %)) x)) (mapv #(env-inputs spec of-envelope %) x)
-    (sequential? x)        (graph/fixed x)
+    (and (sequential? x) (some #(or (envelope/envelope? %) (sequential? %)) x)) (mapv #(env-inputs spec of-envelope row? %) x)
+    (and (sequential? x) (row? (count x) (nth (vec x) 1 nil))) (graph/fixed x)
     :else
     (graph/refuse :invalid-input
-                  (str spec ": argument :envelope is " (graph/shown x) ", where an envelope belongs, such as (espalier.env/perc 0.01 1).")
+                  (str spec ": argument :envelope is " (if (fn? x) "a function, which was not called" (graph/shown x))
+                       ", where an envelope belongs, such as (espalier.env/perc 0.01 1)"
+                       (if (sequential? x) ", or the row of numbers of one, 4 and 4 more for each segment." "."))
                   {:ugen (str spec), :argument :envelope, :value x})))
 
 (defn- env-gen [spec [env & others]]
-  (graph/make spec (concat others [(env-inputs spec envelope/env-gen-inputs env)])))
+  (graph/make spec (concat others [(env-inputs spec envelope/env-gen-inputs envelope/env-gen-row? env)])))
 
 (defn- ienv-gen [spec [env index mul add]]
-  (graph/mul-add (graph/make spec [index (env-inputs spec envelope/ienv-gen-inputs env)]) mul add))
+  (graph/mul-add (graph/make spec [index (env-inputs spec envelope/ienv-gen-inputs envelope/ienv-gen-row? env)]) mul add))
 
 (defn- partials
   "The specification of a bank, a sequence of frequencies, amplitudes or nil, and times
@@ -468,6 +467,21 @@
           (recur (next names) (conj found {:key k}))))
       found)))
 
+(defn caller
+  "A function of any arguments that calls `f` with all of them in their order, by a spec
+  of `ugen/call-spec`."
+  [spec f]
+  (fn [& given] (apply f (arguments-of spec given))))
+
+(defn defaults-text
+  "The arguments of a call spec with their defaults, as the docs of UGens have them."
+  [names]
+  (apply str "\n"
+         (map (fn [{:keys [key default optional] :as argument}]
+                (str "\n    " (name key) (apply str (repeat (max 1 (- 17 (count (name key)))) " "))
+                     (cond (contains? argument :default) (pr-str default), optional "may be left out", :else "must be given")))
+              (parameters names))))
+
 (defmacro defcall
   "Defines a function whose arguments may be given by position and by name.
 
@@ -477,10 +491,6 @@
         (…))"
   [function-name docstring names & body]
   (let [bound (filterv symbol? names)]
-    `(let [spec# (ugen/call-spec ~(name function-name) (parameters '~names))]
-       (defn ~function-name
-         ~docstring
-         {:arglists '(~bound)}
-         [& given#]
-         (let [~bound (arguments-of spec# given#)]
-           ~@body)))))
+    `(def ~(vary-meta function-name assoc :doc (str docstring (defaults-text names)) :arglists `'(~bound))
+       (caller (ugen/call-spec ~(name function-name) (parameters '~names))
+               (fn ~bound ~@body)))))

@@ -12,19 +12,25 @@
   | `:reuses-tcp-port?`       | it boots on a TCP port that its predecessor has just left |
   | `:tcp-clients`            | how many TCP clients it tells apart |
   | `:tells-failures?`        | it answers a request that fails with `/fail`; where it does not, failure shows in what is not there |
-  | `:always-says-ready?`     | it says that it is ready whatever its verbosity |"
+  | `:always-says-ready?`     | it says that it is ready whatever its verbosity |
+  | `:tells-removed?`         | it says `/d_removed` when a SynthDef is gone |
+  | `:knows-variants?`        | a SynthDef can have variants |"
   {:scsynth   {:max-packet-bytes       {:udp 65507, :tcp (bit-shift-left 1 24)}
                :counts-logins?         true
                :reuses-tcp-port?       true
                :tcp-clients            1
                :tells-failures?        true
-               :always-says-ready?     false}
+               :always-says-ready?     false
+               :tells-removed?         true
+               :knows-variants?        true}
    :supernova {:max-packet-bytes       {:udp 32768, :tcp (bit-shift-left 1 20)}
                :counts-logins?         false
                :reuses-tcp-port?       false
                :tcp-clients            Long/MAX_VALUE
                :tells-failures?        false
-               :always-says-ready?     true}})
+               :always-says-ready?     true
+               :tells-removed?         false
+               :knows-variants?        false}})
 
 (defn trait
   "What the engine is like in one respect; an engine that is not known is taken

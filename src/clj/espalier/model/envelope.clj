@@ -101,6 +101,17 @@
   (flopped (into [(first levels) (count times) (or release-node -99) (or loop-node -99)]
                  (segments env (fn [level duration shape curve] [level duration shape curve])))))
 
+(defn env-gen-row?
+  "Whether a row of `size` values, the second `segments`, has the size of what EnvGen reads:
+  it would read on behind its end."
+  [size segments]
+  (and (number? segments) (== (long size) (+ 4 (* 4 (double segments))))))
+
+(defn ienv-gen-row?
+  "The same for IEnvGen, which says its number of segments in the third."
+  [size _]
+  (and (<= 4 (long size)) (zero? (rem (long size) 4))))
+
 (defn ienv-gen-inputs
   "What IEnvGen reads of an envelope, for each of its channels: offset, first level,
   number of segments, total duration, then time, shape, curve and level of each segment."

@@ -16,7 +16,6 @@
    [clojure.string :as str]
    [espalier.model.entity :as entity]
    [espalier.model.error :as error]
-   [espalier.model.operator :as operator]
    [espalier.model.ugen :as ugen])
   (:import
    (espalier.model.ugen Spec)
@@ -100,12 +99,12 @@
   #"^(clojure|java|jdk|espalier\.(model|ugens|env|synthdef|core|repl)[$.]|espalier\.(ugens|env|synthdef)\$)")
 
 (defn- place
-  "\"file.clj:12\", where the graph is written, or nil."
-  []
+  "\"file.clj:12\", where the graph is written that an exception comes from, or nil."
+  [^Throwable e]
   (some (fn [^StackTraceElement frame]
-          (when-not (or (re-find inner (.getClassName frame)) (nil? (.getFileName frame)))
+          (when-not (or (re-find inner (.getClassName frame)) (contains? #{nil "NO_SOURCE_FILE"} (.getFileName frame)))
             (str (.getFileName frame) ":" (.getLineNumber frame))))
-        (.getStackTrace (Throwable.))))
+        (.getStackTrace e)))
 
 (defn shown
   "x in a message: not more than its beginning."
@@ -116,26 +115,30 @@
 (defn refuse
   "Throws the error `code` of the graph that is being written; its message begins with
   the SynthDef and says where in the source it happened."
-  [code message data]
-  (let [building ^Building *building*
-        where    (place)]
-    (throw (error/error code
-                        (str (when building (str "SynthDef " (.synthdef building) ": ")) message (when where (str " At " where ".")))
-                        (cond-> data
-                          building (assoc :synthdef (.synthdef building))
-                          where    (assoc :at where))))))
+  ([code message data] (refuse code message data nil))
+  ([code message data ^Throwable cause]
+   (let [building ^Building *building*
+         where    (place (or cause (Throwable.)))]
+     (throw (error/error code
+                         (str (when building (str "SynthDef " (.synthdef building) ": ")) message (when where (str " At " where ".")))
+                         (cond-> data
+                           building (assoc :synthdef (.synthdef building))
+                           where    (assoc :at where))
+                         cause)))))
 
-(defn- bad-input [who argument x]
+(defn- bad-input
+  "Throws for argument `argument` of a UGen, or for an operand, by its number, of an operator."
+  [who argument x]
   (refuse :invalid-input
-          (str who ": " (if (keyword? argument) (str "argument " argument) (str "operand " argument)) " is " (shown x) ", where "
+          (str who ": " (if (keyword? argument) (str "argument " argument) (str "the " (nth ["first" "second" "third" "fourth"] argument) " operand")) " is " (shown x) ", where "
                (cond
                  (boolean? x)                         "a number or a UGen belongs; 1 and 0 are true and false."
                  (nil? x)                             "a number or a UGen belongs; a function that returns nil was called, it may be."
                  (fn? x)                              "a number or a UGen belongs; a function was not called, it may be."
-                 (and (instance? UGen x))             "a UGen belongs that puts something out, and this one does not."
+                 (instance? UGen x)                   "a UGen belongs that puts something out, and this one does not."
                  (and (number? x) (Double/isNaN (double x))) "a number belongs; NaN would silence all that it reaches."
                  :else                                "a number, a UGen, a buffer or a bus belongs."))
-          {:ugen (str who), :argument argument, :value x}))
+          {(if (keyword? argument) :ugen :operator) (str who), :argument argument, :value x}))
 
 ;; ---- inputs
 
@@ -359,16 +362,23 @@
   [class-name rate]
   (get (case class-name "MulAdd" mul-add-specs, "Sum3" sum3-specs, "Sum4" sum4-specs, "BinaryOpUGen" binary-specs) rate))
 
+(defn- of-number
+  "What a unary operator makes of a number. The formulas are compiled when the first is
+  needed: they would be a third of the time that UGens take to load."
+  [index x]
+  ((requiring-resolve 'espalier.model.operator/of-number) (:name (nth ugen/unary-operators index)) x))
+
+(defn- of-numbers [index a b]
+  ((requiring-resolve 'espalier.model.operator/of-numbers) (:name (nth ugen/binary-operators index)) a b))
+
 (defn- operand [operators index i x]
   (or (input x)
-      (bad-input (str "The operator " (:name (nth operators index))) i x)))
+      (bad-input (:name (nth operators index)) i x)))
 
 (defn- unary-one [index x]
-  (let [x (operand ugen/unary-operators index 0 x)
-        f (when (instance? Double x) (operator/of-number index))]
-    (if f
-      (f x)
-      (made (get unary-specs (rate x)) (doto (object-array 1) (aset 0 x)) 1 index))))
+  (let [x (operand ugen/unary-operators index 0 x)]
+    (or (when (number? x) (of-number index x))
+        (made (get unary-specs (rate x)) (doto (object-array 1) (aset 0 x)) 1 index))))
 
 (defn unary
   "A unary operator, by its number, of x: a UGen, the number where x is one, or a
@@ -429,12 +439,10 @@
       :else                   (binary-made index a b))))
 
 (defn- binary-one [index a b]
-  (let [f (when (and (number? a) (number? b)) (operator/of-numbers index))]
-    (if f
-      (do (operand ugen/binary-operators index 0 a)
-          (operand ugen/binary-operators index 1 b)
-          (f a b))
-      (binary-ugen index (operand ugen/binary-operators index 0 a) (operand ugen/binary-operators index 1 b)))))
+  (let [x (operand ugen/binary-operators index 0 a)
+        y (operand ugen/binary-operators index 1 b)]
+    (or (when (and (number? a) (number? b)) (of-numbers index a b))
+        (binary-ugen index x y))))
 
 (defn binary
   "A binary operator, by its number, of a and b: a UGen, the number where both are
@@ -463,7 +471,7 @@
 (defn- mul-add-one [x mul add]
   (if (and (number? x) (number? mul) (number? add))
     (if (and (int? x) (int? mul) (int? add)) (+' (*' x mul) add) (+ (* (double x) (double mul)) (double add)))
-    (let [checked (fn [i x] (or (input x) (bad-input "The operator MulAdd" i x)))
+    (let [checked (fn [i x] (or (input x) (bad-input "MulAdd" i x)))
           x       (checked 0 x)
           mul     (checked 1 mul)
           add     (checked 2 add)]
@@ -517,7 +525,7 @@
   [inputs]
   (expand (fn [^objects xs]
             (let [n  (alength xs)
-                  xs (map-indexed (fn [i x] (or (input x) (bad-input (str "The operator Sum" n) i x))) xs)]
+                  xs (map-indexed (fn [i x] (or (input x) (bad-input (str "Sum" n) i x))) xs)]
               (apply (if (= 3 n) sum3-one sum4-one) xs)))
           (object-array inputs)))
 

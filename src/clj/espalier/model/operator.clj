@@ -1,9 +1,7 @@
 (ns espalier.model.operator
   "What the operators make of numbers, in double precision, as the class library
   computes where no UGen is among the operands. The formulas are those of the
-  server's operators, so that a constant is worth what the signal would be."
-  (:require
-   [espalier.model.ugen :as ugen]))
+  server's operators, so that a constant is worth what the signal would be.")
 
 (set! *warn-on-reflection* true)
 
@@ -36,128 +34,128 @@
 (defn- divisor
   "The greatest common divisor, which is negative where neither is above 0."
   ^double [^double x ^double y]
-  (let [g (.doubleValue (.gcd (biginteger (unchecked-long x)) (biginteger (unchecked-long y))))]
+  (let [g (double (loop [a (Math/abs (whole x)), b (Math/abs (whole y))]
+                    (if (zero? b) a (recur b (rem a b)))))]
     (if (and (<= (whole x) 0.0) (<= (whole y) 0.0)) (- g) g)))
+
+(defn- multiple
+  "The least common multiple."
+  ^double [^double x ^double y]
+  (let [g (divisor x y)]
+    (if (zero? g) 0.0 (/ (* (whole x) (whole y)) g))))
 
 (defn- power ^double [^double x ^double y]
   (if (neg? x) (- (Math/pow (- x) y)) (Math/pow x y)))
 
-(def ^:private unary
-  {"neg"        (fn [^double x] (- x))
-   "not"        (fn [^double x] (truth (not (pos? x))))
-   "bitNot"     (fn [^double x] (double (bit-not (unchecked-long x))))
-   "abs"        (fn [^double x] (Math/abs x))
-   "ceil"       (fn [^double x] (Math/ceil x))
-   "floor"      (fn [^double x] (Math/floor x))
-   "frac"       (fn [^double x] (- x (Math/floor x)))
-   "sign"       (fn [^double x] (Math/signum x))
-   "squared"    (fn [^double x] (* x x))
-   "cubed"      (fn [^double x] (* x x x))
-   "sqrt"       (fn [^double x] (if (neg? x) (- (Math/sqrt (- x))) (Math/sqrt x)))
-   "exp"        (fn [^double x] (Math/exp x))
-   "reciprocal" (fn [^double x] (/ 1.0 x))
-   "midicps"    (fn [^double x] (* 440.0 (Math/pow 2.0 (* (- x 69.0) 0.08333333333333333))))
-   "cpsmidi"    (fn [^double x] (+ 69.0 (* 12.0 (log2 (/ x 440.0)))))
-   "midiratio"  (fn [^double x] (Math/pow 2.0 (* x 0.08333333333333333)))
-   "ratiomidi"  (fn [^double x] (* 12.0 (log2 x)))
-   "dbamp"      (fn [^double x] (Math/pow 10.0 (* x 0.05)))
-   "ampdb"      (fn [^double x] (* 20.0 (Math/log10 x)))
-   "octcps"     (fn [^double x] (* 440.0 (Math/pow 2.0 (- x 4.75))))
-   "cpsoct"     (fn [^double x] (+ 4.75 (log2 (/ x 440.0))))
-   "log"        (fn [^double x] (Math/log x))
-   "log2"       log2
-   "log10"      (fn [^double x] (Math/log10 (Math/abs x)))
-   "sin"        (fn [^double x] (Math/sin x))
-   "cos"        (fn [^double x] (Math/cos x))
-   "tan"        (fn [^double x] (Math/tan x))
-   "asin"       (fn [^double x] (Math/asin x))
-   "acos"       (fn [^double x] (Math/acos x))
-   "atan"       (fn [^double x] (Math/atan x))
-   "sinh"       (fn [^double x] (Math/sinh x))
-   "cosh"       (fn [^double x] (Math/cosh x))
-   "tanh"       (fn [^double x] (Math/tanh x))
-   "distort"    (fn [^double x] (/ x (+ 1.0 (Math/abs x))))
-   "softclip"   (fn [^double x] (let [a (Math/abs x)] (if (<= a 0.5) x (/ (- a 0.25) x))))
-   "silence"    (fn [^double _] 0.0)
-   "thru"       (fn [^double x] x)
-   "rectWindow" (fn [^double x] (truth (<= 0.0 x 1.0)))
-   "hanWindow"  (fn [^double x] (if (<= 0.0 x 1.0) (- 0.5 (* 0.5 (Math/cos (* 2.0 Math/PI x)))) 0.0))
-   "welWindow"  (fn [^double x] (if (<= 0.0 x 1.0) (Math/sin (* Math/PI x)) 0.0))
-   "triWindow"  (fn [^double x] (cond (not (<= 0.0 x 1.0)) 0.0, (< x 0.5) (* 2.0 x), :else (- 2.0 (* 2.0 x))))
-   "ramp"       (fn [^double x] (clipped x 0.0 1.0))
-   "scurve"     (fn [^double x] (let [x (clipped x 0.0 1.0)] (* x x (- 3.0 (* 2.0 x)))))})
-
-(def ^:private binary
-  {"+"          (fn [x y] (if (and (int? x) (int? y)) (+' x y) (+ (double x) (double y))))
-   "-"          (fn [x y] (if (and (int? x) (int? y)) (-' x y) (- (double x) (double y))))
-   "*"          (fn [x y] (if (and (int? x) (int? y)) (*' x y) (* (double x) (double y))))
-   "/"          (fn [x y] (/ (double x) (double y)))
-   "div"        (fn [^double x ^double y] (Math/floor (/ x y)))
-   "mod"        modulo
-   "=="         (fn [^double x ^double y] (truth (== x y)))
-   "!="         (fn [^double x ^double y] (truth (not (== x y))))
-   "<"          (fn [^double x ^double y] (truth (< x y)))
-   ">"          (fn [^double x ^double y] (truth (> x y)))
-   "<="         (fn [^double x ^double y] (truth (<= x y)))
-   ">="         (fn [^double x ^double y] (truth (>= x y)))
-   "min"        (fn [x y] (min x y))
-   "max"        (fn [x y] (max x y))
-   "bitAnd"     (fn [^double x ^double y] (double (bit-and (unchecked-long x) (unchecked-long y))))
-   "bitOr"      (fn [^double x ^double y] (double (bit-or (unchecked-long x) (unchecked-long y))))
-   "bitXor"     (fn [^double x ^double y] (double (bit-xor (unchecked-long x) (unchecked-long y))))
-   "lcm"        (fn [^double x ^double y]
-                  (let [g (divisor x y)]
-                    (if (zero? g) 0.0 (/ (* (whole x) (whole y)) g))))
-   "gcd"        divisor
-   "round"      rounded
-   "roundUp"    (fn [^double x ^double y] (if (zero? y) x (* y (Math/ceil (/ x y)))))
-   "trunc"      (fn [^double x ^double y] (if (zero? y) x (* y (Math/floor (/ x y)))))
-   "atan2"      (fn [^double x ^double y] (Math/atan2 x y))
-   "hypot"      (fn [^double x ^double y] (Math/hypot x y))
-   "hypotApx"   (fn [^double x ^double y]
-                  (let [x (Math/abs x), y (Math/abs y)]
-                    (- (+ x y) (* (- (Math/sqrt 2.0) 1.0) (Math/min x y)))))
-   "pow"        power
-   "leftShift"  (fn [^double x ^double y] (double (unchecked-int (bit-shift-left (unchecked-long x) (bit-and 31 (unchecked-long y))))))
-   "rightShift" (fn [^double x ^double y] (double (bit-shift-right (unchecked-int (unchecked-long x)) (bit-and 31 (unchecked-long y)))))
-   "ring1"      (fn [^double x ^double y] (+ (* x y) x))
-   "ring2"      (fn [^double x ^double y] (+ (* x y) x y))
-   "ring3"      (fn [^double x ^double y] (* x x y))
-   "ring4"      (fn [^double x ^double y] (- (* x x y) (* x y y)))
-   "difsqr"     (fn [^double x ^double y] (- (* x x) (* y y)))
-   "sumsqr"     (fn [^double x ^double y] (+ (* x x) (* y y)))
-   "sqrsum"     (fn [^double x ^double y] (let [z (+ x y)] (* z z)))
-   "sqrdif"     (fn [^double x ^double y] (let [z (- x y)] (* z z)))
-   "absdif"     (fn [^double x ^double y] (Math/abs (- x y)))
-   "thresh"     (fn [^double x ^double y] (if (< x y) 0.0 x))
-   "amclip"     (fn [^double x ^double y] (if (neg? y) 0.0 (* x y)))
-   "scaleneg"   (fn [^double x ^double y] (if (neg? x) (* x y) x))
-   "clip2"      (fn [^double x ^double y] (clipped x (- y) y))
-   "excess"     (fn [^double x ^double y] (- x (clipped x (- y) y)))
-   "fold2"      (fn [^double x ^double y] (folded x (- y) y))
-   "wrap2"      (fn [^double x ^double y] (wrapped x (- y) y))
-   "firstArg"   (fn [x _] x)})
-
-(defn- by-number
-  "The functions of operators, a vector by their numbers; nil for those that draw lots:
-  each synth draws its own."
-  [operators functions]
-  (mapv #(functions (:name %)) operators))
-
-(def ^:private unary-functions (by-number ugen/unary-operators unary))
-
-(def ^:private binary-functions (by-number ugen/binary-operators binary))
 
 (defn of-number
-  "The function of one number that a unary operator is, nil for one that draws lots.
+  "What a unary operator, by its name, makes of a number; nil for one that draws lots,
+  for each synth draws its own.
 
-      ((of-number (ugen/unary-index \"midicps\")) 69.0)  ;=> 440.0"
-  [index]
-  (nth unary-functions index))
+      (of-number \"midicps\" 69)  ;=> 440.0"
+  [operator x]
+  (let [x (double x)]
+    (case operator
+      "neg"        (- x)
+      "not"        (truth (not (pos? x)))
+      "bitNot"     (double (bit-not (unchecked-long x)))
+      "abs"        (Math/abs x)
+      "ceil"       (Math/ceil x)
+      "floor"      (Math/floor x)
+      "frac"       (- x (Math/floor x))
+      "sign"       (Math/signum x)
+      "squared"    (* x x)
+      "cubed"      (* x x x)
+      "sqrt"       (if (neg? x) (- (Math/sqrt (- x))) (Math/sqrt x))
+      "exp"        (Math/exp x)
+      "reciprocal" (/ 1.0 x)
+      "midicps"    (* 440.0 (Math/pow 2.0 (* (- x 69.0) 0.08333333333333333)))
+      "cpsmidi"    (+ 69.0 (* 12.0 (log2 (/ x 440.0))))
+      "midiratio"  (Math/pow 2.0 (* x 0.08333333333333333))
+      "ratiomidi"  (* 12.0 (log2 x))
+      "dbamp"      (Math/pow 10.0 (* x 0.05))
+      "ampdb"      (* 20.0 (Math/log10 x))
+      "octcps"     (* 440.0 (Math/pow 2.0 (- x 4.75)))
+      "cpsoct"     (+ 4.75 (log2 (/ x 440.0)))
+      "log"        (Math/log x)
+      "log2"       (log2 x)
+      "log10"      (Math/log10 (Math/abs x))
+      "sin"        (Math/sin x)
+      "cos"        (Math/cos x)
+      "tan"        (Math/tan x)
+      "asin"       (Math/asin x)
+      "acos"       (Math/acos x)
+      "atan"       (Math/atan x)
+      "sinh"       (Math/sinh x)
+      "cosh"       (Math/cosh x)
+      "tanh"       (Math/tanh x)
+      "distort"    (/ x (+ 1.0 (Math/abs x)))
+      "softclip"   (let [a (Math/abs x)] (if (<= a 0.5) x (/ (- a 0.25) x)))
+      "silence"    0.0
+      "thru"       x
+      "rectWindow" (truth (<= 0.0 x 1.0))
+      "hanWindow"  (if (<= 0.0 x 1.0) (- 0.5 (* 0.5 (Math/cos (* 2.0 Math/PI x)))) 0.0)
+      "welWindow"  (if (<= 0.0 x 1.0) (Math/sin (* Math/PI x)) 0.0)
+      "triWindow"  (cond (not (<= 0.0 x 1.0)) 0.0, (< x 0.5) (* 2.0 x), :else (- 2.0 (* 2.0 x)))
+      "ramp"       (clipped x 0.0 1.0)
+      "scurve"     (let [x (clipped x 0.0 1.0)] (* x x (- 3.0 (* 2.0 x))))
+      nil)))
+
+(defn- of-doubles [operator ^double x ^double y]
+  (case operator
+    "/"          (/ x y)
+    "div"        (Math/floor (/ x y))
+    "mod"        (modulo x y)
+    "=="         (truth (== x y))
+    "!="         (truth (not (== x y)))
+    "<"          (truth (< x y))
+    ">"          (truth (> x y))
+    "<="         (truth (<= x y))
+    ">="         (truth (>= x y))
+    "bitAnd"     (double (bit-and (unchecked-long x) (unchecked-long y)))
+    "bitOr"      (double (bit-or (unchecked-long x) (unchecked-long y)))
+    "bitXor"     (double (bit-xor (unchecked-long x) (unchecked-long y)))
+    "lcm"        (multiple x y)
+    "gcd"        (divisor x y)
+    "round"      (rounded x y)
+    "roundUp"    (if (zero? y) x (* y (Math/ceil (/ x y))))
+    "trunc"      (if (zero? y) x (* y (Math/floor (/ x y))))
+    "atan2"      (Math/atan2 x y)
+    "hypot"      (Math/hypot x y)
+    "hypotApx"   (let [x (Math/abs x), y (Math/abs y)] (- (+ x y) (* (- (Math/sqrt 2.0) 1.0) (Math/min x y))))
+    "pow"        (power x y)
+    "leftShift"  (double (unchecked-int (bit-shift-left (unchecked-long x) (bit-and 31 (unchecked-long y)))))
+    "rightShift" (double (bit-shift-right (unchecked-int (unchecked-long x)) (bit-and 31 (unchecked-long y))))
+    "ring1"      (+ (* x y) x)
+    "ring2"      (+ (* x y) x y)
+    "ring3"      (* x x y)
+    "ring4"      (- (* x x y) (* x y y))
+    "difsqr"     (- (* x x) (* y y))
+    "sumsqr"     (+ (* x x) (* y y))
+    "sqrsum"     (let [z (+ x y)] (* z z))
+    "sqrdif"     (let [z (- x y)] (* z z))
+    "absdif"     (Math/abs (- x y))
+    "thresh"     (if (< x y) 0.0 x)
+    "amclip"     (if (neg? y) 0.0 (* x y))
+    "scaleneg"   (if (neg? x) (* x y) x)
+    "clip2"      (clipped x (- y) y)
+    "excess"     (- x (clipped x (- y) y))
+    "fold2"      (folded x (- y) y)
+    "wrap2"      (wrapped x (- y) y)
+    nil))
+
+(defn- integers? [a b] (and (int? a) (int? b)))
 
 (defn of-numbers
-  "The function of two numbers that a binary operator is, as `of-number`.
+  "What a binary operator, by its name, makes of two numbers, as `of-number`.
 
-      ((of-numbers (ugen/binary-index \"hypot\")) 3.0 4.0)  ;=> 5.0"
-  [index]
-  (nth binary-functions index))
+      (of-numbers \"hypot\" 3 4)  ;=> 5.0"
+  [operator a b]
+  (case operator
+    "+"          (if (integers? a b) (+' a b) (+ (double a) (double b)))
+    "-"          (if (integers? a b) (-' a b) (- (double a) (double b)))
+    "*"          (if (integers? a b) (*' a b) (* (double a) (double b)))
+    "min"        (min a b)
+    "max"        (max a b)
+    "firstArg"   a
+    (of-doubles operator (double a) (double b))))

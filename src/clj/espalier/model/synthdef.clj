@@ -31,8 +31,6 @@
 
 (def ^:private rates [:scalar :control :audio :demand])
 
-(def ^:private rate-codes (zipmap rates (range)))
-
 (def ^:private longest-name
   "Bytes that a server takes for the name of a SynthDef." 255)
 
@@ -62,7 +60,7 @@
       (let [shortest (Double/parseDouble (Float/toString x))]
         (if (== x (unchecked-float shortest)) shortest (double x))))))
 
-(defn- bits-of-float [^Number x]
+(defn- bits-of-float ^long [^Number x]
   (let [x (.doubleValue x)]
     (if (Double/isNaN x)
       (let [bits    (Double/doubleToRawLongBits x)
@@ -242,15 +240,17 @@
       (bad (.position in) (str (.remaining in) " more bytes") "the end"))
     defs))
 
-;; --- Values to bytes
+;; --- Values to bytes. Each thing is checked as `parse` would check it.
 
-(defn- write-integer [^DataOutputStream out x expected]
-  (if (and (int? x) (<= Integer/MIN_VALUE x Integer/MAX_VALUE))
+(defn- write-index
+  "An integer from 0 to below `limit`."
+  [^DataOutputStream out x limit expected]
+  (if (and (int? x) (< -1 (long x) (long limit)))
     (.writeInt out (int x))
-    (bad (.size out) (pr-str x) expected)))
+    (bad (.size out) (pr-str x) (str expected " below " limit))))
 
 (defn- write-short [^DataOutputStream out x expected]
-  (if (and (int? x) (<= Short/MIN_VALUE x Short/MAX_VALUE))
+  (if (and (int? x) (<= Short/MIN_VALUE (long x) Short/MAX_VALUE))
     (.writeShort out (int x))
     (bad (.size out) (pr-str x) (str expected " of 16 bits"))))
 
@@ -262,33 +262,52 @@
       (bad (.size out) (pr-str text) (str expected " of at most " longest " bytes")))))
 
 (defn- write-floats [^DataOutputStream out xs]
-  (doseq [x xs]
-    (if (number? x)
-      (.writeInt out (bits-of-float x))
-      (bad (.size out) (pr-str x) "a number"))))
+  (run! (fn [x]
+          (if (number? x)
+            (.writeInt out (bits-of-float x))
+            (bad (.size out) (pr-str x) "a number")))
+        xs))
 
 (defn- write-rate [^DataOutputStream out rate]
-  (if-let [code (rate-codes rate)]
-    (.writeByte out (int code))
+  (case rate
+    :scalar  (.writeByte out 0)
+    :control (.writeByte out 1)
+    :audio   (.writeByte out 2)
+    :demand  (.writeByte out 3)
     (bad (.size out) (pr-str rate) (str "one of " rates))))
 
-(defn- write-input [^DataOutputStream out input]
-  (let [[kind index output] (when (vector? input) input)]
+(defn- write-input
+  "An input of UGen `i`."
+  [^DataOutputStream out constant-count ugens i input]
+  (let [kind (when (vector? input) (nth input 0 nil))]
     (case kind
       :constant (do (.writeInt out -1)
-                    (write-integer out index "a constant's index"))
-      :ugen     (do (write-integer out index "a UGen's index")
-                    (write-integer out output "an output's index"))
+                    (write-index out (nth input 1 nil) constant-count "a constant's index"))
+      :ugen     (let [ugen (nth input 1 nil)]
+                  (if (and (int? ugen) (< -1 (long ugen) (long i)))
+                    (do (.writeInt out (int ugen))
+                        (write-index out (nth input 2 nil) (count (:outputs (nth ugens ugen))) "an output's index"))
+                    (bad (.size out) (pr-str ugen) (str "a UGen before this one: from 0 to below " i ","))))
       (bad (.size out) (pr-str input) "[:ugen index output] or [:constant index]"))))
 
-(defn- write-ugen [^DataOutputStream out {:keys [rate inputs outputs special] :as ugen}]
-  (write-text out (:class ugen) longest-part "a UGen's name")
-  (write-rate out rate)
-  (.writeInt out (count inputs))
-  (.writeInt out (count outputs))
-  (write-short out special "a special index")
-  (run! (fn [input] (write-input out input)) inputs)
-  (run! (fn [rate] (write-rate out rate)) outputs))
+(defn- check-special
+  "That the slots of a control UGen are among the parameters."
+  [^DataOutputStream out {:keys [outputs special] :as ugen} parameter-count]
+  (when (control-classes (:class ugen))
+    (let [limit (- (long parameter-count) (count outputs))]
+      (when-not (and (int? special) (<= 0 (long special) limit))
+        (bad (.size out) (pr-str special) (str "the first slot of " (count outputs) ", with " parameter-count " parameters,"))))))
+
+(defn- write-ugen [^DataOutputStream out constant-count parameter-count ugens i]
+  (let [{:keys [rate inputs outputs special] :as ugen} (nth ugens i)]
+    (write-text out (:class ugen) longest-part "a UGen's name")
+    (write-rate out rate)
+    (.writeInt out (count inputs))
+    (.writeInt out (count outputs))
+    (check-special out ugen parameter-count)
+    (write-short out special "a special index")
+    (run! (fn [input] (write-input out constant-count ugens i input)) inputs)
+    (run! (fn [rate] (write-rate out rate)) outputs)))
 
 (defn- write-variant [^DataOutputStream out parameters [variant-name values]]
   (write-text out variant-name longest-part "a variant's name")
@@ -297,19 +316,21 @@
   (write-floats out values))
 
 (defn- write-synthdef [^DataOutputStream out {:keys [constants parameters parameter-names ugens variants] :as d}]
-  (write-text out (:name d) longest-name "a SynthDef's name")
-  (.writeInt out (count constants))
-  (write-floats out constants)
-  (.writeInt out (count parameters))
-  (write-floats out parameters)
-  (.writeInt out (count parameter-names))
-  (doseq [[parameter-name index] parameter-names]
-    (write-text out parameter-name longest-part "a control's name")
-    (write-integer out index "a control's index"))
-  (.writeInt out (count ugens))
-  (run! (fn [ugen] (write-ugen out ugen)) ugens)
-  (write-short out (count variants) "a number of variants")
-  (run! (fn [variant] (write-variant out parameters variant)) variants))
+  (let [ugens (vec ugens)]
+    (write-text out (:name d) longest-name "a SynthDef's name")
+    (.writeInt out (count constants))
+    (write-floats out constants)
+    (.writeInt out (count parameters))
+    (write-floats out parameters)
+    (.writeInt out (count parameter-names))
+    (doseq [[parameter-name index] parameter-names]
+      (write-text out parameter-name longest-part "a control's name")
+      (write-index out index (count parameters) "a control's index"))
+    (.writeInt out (count ugens))
+    (dotimes [i (count ugens)]
+      (write-ugen out (count constants) (count parameters) ugens i))
+    (write-short out (count variants) "a number of variants")
+    (run! (fn [variant] (write-variant out parameters variant)) variants)))
 
 (defn encode
   "The bytes of a file, format version 2, that holds `defs`.
@@ -323,8 +344,8 @@
   stood, for what `parse` would refuse or the format cannot hold.
 
       (encode (parse bytes))"
-  [defs]
-  (let [bytes (ByteArrayOutputStream.)
+  ^bytes [defs]
+  (let [bytes (ByteArrayOutputStream. 1024)
         out   (DataOutputStream. bytes)]
     (.writeInt out magic)
     (.writeInt out 2)
@@ -334,7 +355,7 @@
               (write-synthdef out d)
               (bad (.size out) (pr-str d) "a SynthDef, which is a map,")))
           defs)
-    (doto (.toByteArray bytes) parse)))
+    (.toByteArray bytes)))
 
 ;; --- Controls
 
@@ -393,7 +414,7 @@
           (vec (repeat (control-count d) nil))
           (reverse (controls d))))
 
-(defn- input-text [{:keys [constants ugens parameters] :as d} slots [kind index output]]
+(defn- input-text [{:keys [constants ugens]} slots [kind index output]]
   (if (= :constant kind)
     (str (nth constants index))
     (let [{:keys [outputs special] :as ugen} (nth ugens index)]

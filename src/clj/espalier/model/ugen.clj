@@ -52,6 +52,7 @@
   [text]
   (-> ^String text
       (str/replace "CPs" "Cps")
+      (str/replace "UGens" "Ugens")
       (str/replace "_" "-")
       (str/replace #"([a-z])([A-Z])" "$1-$2")
       (str/replace #"([A-Z])([A-Z][a-z])" "$1-$2")
@@ -130,16 +131,24 @@
            (contains? traits :unipolar)
            (contains? traits :demand))))
 
+(defn- whole
+  "`:rates` of a row without references from one to another."
+  [rates]
+  (update-vals rates (fn [{:keys [as rejects] :as facts}]
+                       (if as
+                         (cond-> (dissoc (get rates as) :rejects) rejects (assoc :rejects rejects))
+                         facts))))
+
 (def ugens
   "All UGens, by class name, as the table has them: `:name :doc :categories :traits
   :engines :rates`. `:engines` are those of `:scsynth` and `:supernova` that have it.
 
       (:engines (get ugens \"SinOsc\"))  ;=> #{:scsynth :supernova}"
-  (into {} (map (juxt :name identity)) (:ugens table)))
+  (into {} (map (fn [row] [(:name row) (update row :rates whole)])) (:ugens table)))
 
 (def ^:private specs-by-class
   (let [specs (HashMap.)]
-    (doseq [row (:ugens table)
+    (doseq [row (vals ugens)
             [constructor facts] (:rates row)
             :let [s (spec row constructor facts)]]
       (.put specs [(:name row) (.rate ^Spec s)] s))

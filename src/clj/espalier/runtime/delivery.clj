@@ -59,8 +59,8 @@
 
 (defn- failures
   "The errors of the steps that failed, in their order."
-  [{:keys [tells-failures? mirror]} steps seen]
-  (let [known (keys (:synthdefs (mirror/known mirror)))]
+  [{:keys [tells-failures? mirror proven]} steps seen]
+  (let [known (remove (:doubtful @proven) (keys (:synthdefs (mirror/known mirror))))]
     (into []
           (keep-indexed
             (fn [i request]

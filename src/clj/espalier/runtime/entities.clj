@@ -93,20 +93,27 @@
   "The session with what its entities need: a number of its own, and the limits that
   requests are checked against."
   [s opts session]
-  (let [{:keys [buffer-count control-bus-channel-count audio-bus-channel-count maximum-node-count]} (options/effective opts)
+  (let [{:keys [buffer-count control-bus-channel-count audio-bus-channel-count maximum-node-count
+                wire-buffer-count maximum-synthdef-count load-synthdefs]} (options/effective opts)
+        {:keys [owner?]} session
         known   #(mirror/known (:mirror session))
         session (assoc session
                        :era (.incrementAndGet ^AtomicLong eras)
                        :taken (ConcurrentHashMap.)
                        :node-ids (:nodes (:ids session))
                        :births (AtomicLong.)
-                       :maximum-node-count maximum-node-count)]
+                       :maximum-node-count maximum-node-count
+                       ;; What this server was seen to have for SynthDefs, and the names of those that it may not have taken. Of
+                       ;; another's, and where it has loaded some at boot, which may have given it more wires, the options do not tell.
+                       :proven (atom {:ugens #{}, :wires (if owner? wire-buffer-count 0), :files? false, :doubtful #{}}))]
     (assoc session
            :limits {:engine                    (:engine session)
                     :version                   (:version session)
                     :buffer-count              buffer-count
                     :control-bus-channel-count control-bus-channel-count
                     :audio-bus-channel-count   audio-bus-channel-count
+                    :wire-buffer-count         (when (and owner? (not load-synthdefs)) wire-buffer-count)
+                    :maximum-synthdef-count    (when owner? maximum-synthdef-count)
                     :resolve                   (fn [e] (when (entity? e) (resolve-in s session e)))
                     :kind-of                   (fn [id] (let [{:keys [kind status]} (get (:nodes (known)) id)]
                                                           (when (not= :expected status) kind)))
@@ -159,10 +166,20 @@
                                          (bit-shift-left (long client-id) 26) " on. Without :id, Espalier takes a free one.")
                         {:id id}))))
 
-(defn- next-permanent [^NodeIds ids]
-  (try (.nextPermanent ids)
+(defn next-permanent
+  "An id for a node that nobody gives by hand; `permanent-again!` gives it back where no
+  node has come of it.
+
+  Throws `:espalier.error/no-free-ids`."
+  [session]
+  (try (.nextPermanent ^NodeIds (:nodes (:ids session)))
        (catch IllegalStateException e
          (throw (error/error :no-free-ids (str (ex-message e) "; (sc/free! …) gives back, and other nodes need none.") {:space :permanent-nodes} e)))))
+
+(defn permanent-again!
+  "Gives back an id of `next-permanent`."
+  [session id]
+  (.freePermanent ^NodeIds (:nodes (:ids session)) (int id)))
 
 (defn never-sent?
   "Whether an error says that nothing has come of a request: it was not sent, or the
@@ -188,7 +205,7 @@
                                        {:node given, :words "duplicate node ID"})))
         id       (long (cond
                          given     given
-                         permanent (next-permanent ids)
+                         permanent (next-permanent session)
                          ;; One that was given by hand may be in the way.
                          :else     (loop [id (long (.next ids))]
                                      (if (.containsKey births id) (recur (long (.next ids))) id))))

@@ -10,7 +10,7 @@
   (:import
    (espalier.kernel Link LinkListener OscBundle OscMessage OscPacket PacketTooLargeException TcpLink UdpLink)
    (java.io IOException)
-   (java.net InetSocketAddress)
+   (java.net InetAddress InetSocketAddress NetworkInterface)
    (java.time Duration)
    (java.util.function UnaryOperator)))
 
@@ -122,6 +122,12 @@
     (if (= :tcp protocol)
       (TcpLink/open remote (Duration/ofMillis timeout-ms) listener)
       (UdpLink/open remote listener))))
+
+(defn local?
+  "Whether a link leads to this machine, so that paths mean the same on both ends."
+  [^Link link]
+  (let [^InetAddress address (.getAddress (.remote link))]
+    (or (.isLoopbackAddress address) (some? (NetworkInterface/getByInetAddress address)))))
 
 (defn closed
   "The error of a link that is gone; `cause` is why."

@@ -8,6 +8,7 @@
    [espalier.model.failure :as failure]
    [espalier.model.message :as message]
    [espalier.model.options :as options]
+   [espalier.model.synthdef :as synthdef]
    [espalier.runtime.dispatch :as dispatch]
    [espalier.runtime.entities :as entities :refer [live-entity]]
    [espalier.runtime.handle :as handle]
@@ -38,10 +39,11 @@
 (defn- control-count ^long [known]
   (reduce (fn [n {:keys [index size]}] (max (long n) (+ (long index) (long size)))) 0 (vals known)))
 
-(defn- check-controls
-  "Throws where one of these is no control of the SynthDef, as far as it is known."
-  [session synthdef controls]
-  (when-let [known (known-controls session synthdef)]
+(defn- check-known
+  "Throws where one of these is none of the controls of a SynthDef, `known`, unless that is
+  nil."
+  [known synthdef controls]
+  (when known
     (reduce (fn [_ control]
               (when-not (if (integer? control)
                           (< -1 (long control) (control-count known))
@@ -50,11 +52,16 @@
             nil
             controls)))
 
+(defn- check-controls
+  "Throws where one of these is no control of the SynthDef, as far as it is known."
+  [session synthdef controls]
+  (check-known (known-controls session synthdef) synthdef controls))
+
 (defn- check-arrays
   "Throws where a control is given more values than it has, of which the server would
   silently take some."
-  [session synthdef controls]
-  (when-let [known (known-controls session synthdef)]
+  [known synthdef controls]
+  (when known
     (reduce-kv (fn [_ control value]
                  (when (and (sequential? value) (not (integer? control)))
                    (let [{:keys [size]} (get known (control-name control))]
@@ -175,13 +182,15 @@
   [s synthdef controls opts]
   (options/check-call opts making-options)
   (let [session  (handle/live s)
-        synthdef (synthdef-name synthdef)]
+        own      (when (and (map? synthdef) (= :synthdef (:kind synthdef)) (:parameters synthdef)) (synthdef/controls synthdef))
+        synthdef (synthdef-name synthdef)
+        known    (or own (known-controls session synthdef))]
     (check-map "The controls of a synth" controls)
     (when-not (string? synthdef)
       (throw (error/error :invalid-argument (str "A synth is made from a SynthDef or the name of one, not " (pr-str synthdef) ".")
                           {:argument :synthdef, :value synthdef})))
-    (check-controls session synthdef (keys controls))
-    (check-arrays session synthdef controls)
+    (check-known known synthdef (keys controls))
+    (check-arrays known synthdef controls)
     (let [node (entities/add-node s :synth opts {:def synthdef})]
       (made! s session :s-new
              {:synthdef synthdef, :id (:id (:entity node)), :action (or (:action opts) :head)
@@ -198,7 +207,7 @@
   (let [session (live-entity node nodes)]
     (when-let [d (:def node)]
       (check-controls session d (keys controls))
-      (check-arrays session d controls))
+      (check-arrays (known-controls session d) d controls))
     (if (zero? (count controls))
       node
       (send! node session :n-set {:id (:id node), :controls controls} opts))))

@@ -220,7 +220,8 @@
           (throw (error/error :owned-server-shutdown
                               "This handle has booted the server and cannot just leave it. (sc/quit! s) ends the server." {})))
         (case status
-          :online (do (become! s :quitting)
+          :online (do (session/wind-up! session)
+                      (become! s :quitting)
                       (stop-watch! state)
                       (emit! s :disconnecting)
                       (try (session/close! session (:timeout-ms options))
@@ -249,6 +250,7 @@
                         (throw (error/error :unowned-server-shutdown
                                             (str "This handle has not booted the server. (sc/disconnect! s) leaves it,"
                                                  " (sc/quit! s {:force true}) ends it for everybody.") {})))
+                      (session/wind-up! session)
                       (become! s :quitting)
                       (stop-watch! state)
                       (emit! s :quitting)

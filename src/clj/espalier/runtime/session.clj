@@ -495,6 +495,7 @@
                              :timeout-ms  timeout-ms
                              :freeing     (ConcurrentHashMap.)
                              :node-births (ConcurrentHashMap.)
+                             :before-end  (ConcurrentHashMap.)
                              :tells-failures? (engine/trait (:engine session) :tells-failures?)
                              :limit-bytes (get (engine/trait (:engine session) :max-packet-bytes) protocol)
                              :ids         (allocators options client-id maximum-logins))]
@@ -529,6 +530,25 @@
         (.await answer wait-ms TimeUnit/MILLISECONDS))
       (catch IOException _ false)
       (catch clojure.lang.ExceptionInfo _ false))))
+
+;; ---- before it ends
+
+(defn before-end!
+  "Has `f` called before the session is ended as it should be; `k` is for
+  `not-before-end!`."
+  [{:keys [^ConcurrentHashMap before-end]} k f]
+  (.put before-end k f))
+
+(defn not-before-end!
+  "Takes `before-end!` back."
+  [{:keys [^ConcurrentHashMap before-end]} k]
+  (.remove before-end k))
+
+(defn wind-up!
+  "Calls what is to be called before the session ends; what fails is passed over."
+  [{:keys [^ConcurrentHashMap before-end]}]
+  (doseq [f (vec (.values before-end))]
+    (try (f) (catch Exception _))))
 
 (defn- log-out! [{:keys [link claim] :as session} timeout-ms]
   (try
