@@ -249,43 +249,103 @@
       (is (str/includes? (:message error) (str "Byte " offset " of the SynthDef file: " seen))))
     (is (= 0 (:offset (refused synthdef/parse (byte-array 0)))))))
 
+;; --- Files changed by chance, of both versions
+
+(defn- version-1
+  "The bytes of a file, format version 1, that holds SynthDef `d`: as version 2, with
+  integers of 16 bits."
+  ^bytes [{:keys [constants parameters parameter-names ugens variants] :as d}]
+  (let [rate {:scalar 0, :control 1, :audio 2, :demand 3}]
+    (written
+      (fn [^DataOutputStream out]
+        (let [short! (fn [x] (.writeShort out (int x)))
+              utf8!  (fn [^String s] (let [bytes (.getBytes s "UTF-8")] (.writeByte out (alength bytes)) (.write out bytes)))
+              floats (fn [xs] (run! (fn [x] (.writeInt out (int (#'synthdef/bits-of-float x)))) xs))] ; a NaN keeps its bits
+          (.writeBytes out "SCgf")
+          (.writeInt out 1)
+          (short! 1)
+          (utf8! (:name d))
+          (short! (count constants))
+          (floats constants)
+          (short! (count parameters))
+          (floats parameters)
+          (short! (count parameter-names))
+          (doseq [[k i] parameter-names] (utf8! k) (short! i))
+          (short! (count ugens))
+          (doseq [ugen ugens]
+            (utf8! (:class ugen))
+            (.writeByte out (rate (:rate ugen)))
+            (run! short! [(count (:inputs ugen)) (count (:outputs ugen)) (:special ugen)])
+            (doseq [[kind i k] (:inputs ugen)] (run! short! (if (= :constant kind) [-1 i] [i k])))
+            (doseq [r (:outputs ugen)] (.writeByte out (rate r))))
+          (short! (count variants))
+          (doseq [[k values] variants] (utf8! k) (floats values)))))))
+
+(deftest every-file-is-read-in-version-1-too
+  (doseq [file files, d (synthdef/parse (file-bytes file))]
+    (is (= [d] (synthdef/parse (version-1 d))) (str file))))
+
+(defn- spliced
+  "The first `i` of some bytes, and those of others from `j` on."
+  ^bytes [^bytes a i ^bytes b j]
+  (let [rest-of-b (- (alength b) (long j))
+        whole     (java.util.Arrays/copyOf a (int (+ (long i) rest-of-b)))]
+    (System/arraycopy b (int j) whole (int i) (int rest-of-b))
+    whole))
+
 (defn- mutated
-  "A copy of `bytes` with some of them changed, cut out or doubled, by chance."
-  ^bytes [^Random random ^bytes bytes]
-  (let [n     (alength bytes)
-        below (fn [n] (.nextInt random (int n)))
-        edges [0 1 2 3 31 32 127 128 255 254]
-        copy  (aclone bytes)]
-    (dotimes [_ (inc (below 4))]
-      (case (int (below 3))
+  "A copy of one of `wholes` with some of its bytes changed, or a number of 16 or 32 bits,
+  and perhaps cut, longer, without a piece, with a piece twice, or going on as another."
+  ^bytes [^Random random wholes]
+  (let [below   (fn [n] (.nextInt random (int n)))
+        any     (fn [xs] (nth xs (below (count xs))))
+        ^bytes whole (any wholes)
+        n       (alength whole)
+        copy    (aclone whole)
+        numbers [0 1 -1 2 127 128 255 256 0x7fff 0x8000 0xffff 0x10000 0x7fffffff -0x80000000 0x40000000 0x20000000 -2]
+        put!    (fn [size] (let [i (below (- n (long size))), b (java.nio.ByteBuffer/wrap copy)]
+                             (if (= 2 size) (.putShort b (int i) (unchecked-short (any numbers))) (.putInt b (int i) (unchecked-int (any numbers))))))]
+    (dotimes [_ (below 4)]
+      (case (int (below 5))
         0 (aset-byte copy (below n) (unchecked-byte (below 256)))
-        1 (aset-byte copy (below n) (unchecked-byte (nth edges (below (count edges)))))
-        2 (let [i (below n)] (aset-byte copy i (unchecked-byte (bit-xor (aget copy i) (bit-shift-left 1 (below 8))))))))
-    (case (int (below 8))
+        1 (aset-byte copy (below n) (unchecked-byte (any [0 1 2 3 31 32 127 128 255 254])))
+        2 (let [i (below n)] (aset-byte copy i (unchecked-byte (bit-xor (aget copy i) (bit-shift-left 1 (below 8))))))
+        3 (put! 2)
+        4 (put! 4)))
+    (case (int (below 10))
       0 (java.util.Arrays/copyOf copy (int (below n)))
-      1 (byte-array (concat copy (take (below 9) copy)))
-      2 (let [i (below n)] (byte-array (concat (take i copy) (drop (+ i 1 (below 4)) copy))))
+      1 (java.util.Arrays/copyOf copy (int (+ n (long (below 9)))))
+      2 (let [i (below n)] (spliced copy i copy (min n (+ (long i) 1 (long (below 8))))))
+      3 (let [i (below n)] (spliced copy i copy (max 0 (- (long i) (long (below 40))))))
+      4 (let [^bytes other (any wholes)] (spliced copy (below n) other (below (alength other))))
       copy)))
 
 (defn- outcome
-  "What reading `bytes` came to: :refused, :same where writing what was read gives
-  them again, otherwise nil. Any other exception goes through."
+  "What reading `bytes` came to: :refused at one of its bytes, :same where writing what was
+  read gives them again, otherwise what is wrong. Any other exception goes through."
   [^bytes bytes]
-  (if-let [defs (try (synthdef/parse bytes)
-                     (catch clojure.lang.ExceptionInfo e
-                       (when-not (= :espalier.error/invalid-synthdef (error/code e))
-                         (throw e))))]
-    (when (or (= 1 (aget bytes 7)) (java.util.Arrays/equals bytes ^bytes (synthdef/encode defs)))
-      :same)
-    :refused))
+  (try (let [defs  (synthdef/parse bytes)
+             again (cond (= 2 (aget bytes 7))      (synthdef/encode defs)
+                         (= 1 (count defs))        (version-1 (first defs)))]
+         (if (or (nil? again) (java.util.Arrays/equals bytes ^bytes again)) :same :another))
+       (catch clojure.lang.ExceptionInfo e
+         (cond
+           (not= :espalier.error/invalid-synthdef (error/code e)) (throw e)
+           (<= 0 (long (:offset (ex-data e))) (alength bytes))    :refused
+           :else                                                  (ex-data e)))))
 
 (defn- outcomes
   "How often which outcome came of `n` files changed by chance."
   [seed n]
   (let [random (Random. seed)
-        wholes (mapv file-bytes files)]
-    (frequencies (repeatedly n #(outcome (mutated random (nth wholes (.nextInt random (count wholes)))))))))
+        wholes (into [] (mapcat (fn [file] (let [bytes (file-bytes file)] (cons bytes (map version-1 (synthdef/parse bytes)))))) files)]
+    (frequencies (repeatedly n #(outcome (mutated random wholes))))))
 
-(deftest a-spoilt-file-is-refused-by-name-or-read-exactly
-  (let [seen (outcomes 42 5000)]
+(deftest a-spoilt-file-is-refused-at-an-offset-or-read-exactly
+  (let [seen (outcomes 42 50000)]
     (is (= #{:refused :same} (set (keys seen))) (pr-str seen))))
+
+(deftest ^:soak more-spoilt-files-are-refused-at-an-offset-or-read-exactly
+  (let [seed (System/nanoTime)
+        seen (outcomes seed 1000000)]
+    (is (= #{:refused :same} (set (keys seen))) (str "seed " seed ": " seen))))
