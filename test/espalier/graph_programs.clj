@@ -28,8 +28,8 @@
 
 (def ^:private operator-words
   "Operators whose functions have other names than clojure.core's."
-  {"+" "add", "-" "subtract", "*" "multiply", "/" "divide", "mod" "modulo", "min" "minimum", "max" "maximum", "abs" "absolute",
-   "==" "equal", "<" "less", ">" "greater", "<=" "at-most", ">=" "at-least", "not" "logical-not", "!=" "unequal",
+  {"+" "add", "-" "subtract", "*" "multiply", "/" "divide", "mod" "modulo", "min" "minimum", "max" "maximum", "abs" "absolute"
+   "==" "equal", "<" "less", ">" "greater", "<=" "at-most", ">=" "at-least", "not" "logical-not", "!=" "unequal"
    "bitAnd" "bitwise-and", "bitOr" "bitwise-or", "bitXor" "bitwise-xor", "bitNot" "bitwise-not", "rand" "random"})
 
 (def ^:private infix {"==" "|==|", "mod" "%", "pow" "**"})
@@ -634,8 +634,8 @@
       1 (fn [] (rated "sound-in" "SoundIn" "ar" [(one-of [0 1 [:array 0 1] [:array 2 0] [:array 1 2 3]])]))
       3 (fn [] (ar-kr (fn [rate rates] (rated "splay" "Splay" rate (into [(many rates 1 5)] (some-arguments any any any #(chance 0.5)))))))
       2 (fn [] (ar-kr (fn [rate rates] (let [signal #(if (chance 0.7) (number) (or (leaf #{:control}) (source :control)))
-                                              center (if (chance 0.7) number signal)]
-                                          (rated "splay-az" "SplayAz" rate (into [(+ 2 (below 4)) (many rates 1 5)] (some-arguments number any any center any #(chance 0.5))))))))
+                                             center (if (chance 0.7) number signal)]
+                                         (rated "splay-az" "SplayAz" rate (into [(+ 2 (below 4)) (many rates 1 5)] (some-arguments number any any center any #(chance 0.5))))))))
       2 (fn [] (ar-kr (fn [rate rates] (rated "select-x" "SelectX" rate [(any) (many rates 2 4)]))))
       1 (fn [] (ar-kr (fn [rate rates] (rated "lin-select-x" "LinSelectX" rate [(any) (many rates 2 4)]))))
       1 (fn [] (into [:class "select-x-focus" "SelectXFocus" (single #{:audio :control}) (many any-rate 2 4)] (some-arguments any #(chance 0.5))))

@@ -27,14 +27,13 @@
 ;; --- What a server has for them
 
 (def ^:private buffers
-  "The buffers that the UGens below read and write, by name; `with-buffers` makes them, in
+  "The buffers that the UGens below read and write, by name; `make-buffers!` makes them, in
   this order, so that these are their numbers."
-  (zipmap [:sound :kernel :wave :wave-2 :wave-3 :wave-4 :stereo :spectra :read :write :steps :tap] (range)))
+  (zipmap [:sound :kernel :wave :wave-2 :wave-3 :wave-4 :spectra :read :write :steps :tap] (range)))
 
 (defn- make-buffers! [s ^File sound-file]
   (let [frames {:wave 1024, :wave-2 1024, :wave-3 1024, :wave-4 1024, :kernel 2048, :spectra 16384, :read 32768, :write 32768, :steps 16, :tap 8192}
-        made   (mapv (fn [k] (sc/add-buffer! s {:frame-count (get frames k 4096), :channel-count (if (= :stereo k) 2 1)}))
-                     (map key (sort-by val buffers)))
+        made   (mapv (fn [k] (sc/add-buffer! s {:frame-count (get frames k 4096)})) (map key (sort-by val buffers)))
         of     (fn [k] (made (buffers k)))]
     (is (= (range (count made)) (map :id made)))
     (doseq [k [:wave :wave-2 :wave-3 :wave-4]]
@@ -56,75 +55,73 @@
 
 (def ^:private by-class
   "Arguments of UGens of whom the rules below would give others, as functions of the rate."
-  {"FFT"            (fn [_] {:buffer (local-buf:ir 1024)})
-   "FFTTrigger"     (fn [_] {:buffer (local-buf:ir 1024)})
-   "PackFFT"        (fn [_] {:chain (chain), :bufsize 1024, :magsphases [1 0 1 0], :frombin 0, :tobin 1})
-   "Unpack1FFT"     (fn [_] {:chain (chain), :bufsize 1024, :binindex 3})
-   "PV_Copy"        (fn [_] {:buffer-a (chain), :buffer-b (local-buf:ir 1024)})
-   "BeatTrack"      (fn [_] {:chain (chain)})
-   "BeatTrack2"     (fn [_] {:busindex 0, :numfeatures 2})
-   "KeyTrack"       (fn [_] {:chain (chain 4096)})
-   "PartConv"       (fn [_] {:in (sin-osc:ar 440), :fftsize 1024, :irbufnum (buffers :spectra)})
-   "DelTapWr"       (fn [_] {:buffer (buffers :tap), :in (sin-osc:ar 440)})
-   "DelTapRd"       (fn [rate] {:buffer   (buffers :tap)
-                                :phase    (if (= :audio rate) (del-tap-wr:ar (buffers :tap) (sin-osc:ar 440)) (del-tap-wr:kr (buffers :tap) (sin-osc:kr 4)))
-                                :del-time 0.05})
-   "DiskIn"         (fn [_] {:num-channels 1, :bufnum (buffers :read)})
-   "VDiskIn"        (fn [_] {:num-channels 1, :bufnum (buffers :read)})
-   "DiskOut"        (fn [_] {:bufnum (buffers :write), :channels-array [(sin-osc:ar 440)]})
-   "Demand"         (fn [rate] {:trig (if (= :audio rate) (impulse:ar 100) (impulse:kr 10)), :reset 0, :demand-ugens [(dseq:dr [1 2] ##Inf)]})
-   "DemandEnvGen"   (fn [_] {:level (dseq:dr [1 2] ##Inf), :dur 0.1})
-   "EnvGen"         (fn [_] {:envelope (env/perc 0.01 10)})
-   "IEnvGen"        (fn [_] {:envelope (env/perc 0.01 1), :index 0.5})
-   "Klang"          (fn [_] {:specifications-array-ref [[440 660] nil nil]})
-   "Klank"          (fn [_] {:specifications-array-ref [[440 660] nil nil], :input (impulse:ar 2)})
-   "LocalOut"       (fn [rate] {:channels-array (if (= :audio rate) [(multiply 0.5 (local-in:ar 1))] [(local-in:kr 1)])})
-   "InRect"         (fn [_] {:rect [0 0 1 1]})
-   "Index"          (fn [_] {:bufnum (buffers :steps)})
-   "IndexL"         (fn [_] {:bufnum (buffers :steps)})
-   "IndexInBetween" (fn [_] {:bufnum (buffers :steps)})
-   "VOsc"           (fn [_] {:bufpos (+ 0.5 (long (buffers :wave)))})
-   "VOsc3"          (fn [_] {:bufpos (+ 0.5 (long (buffers :wave)))})
-   "SetBuf"         (fn [_] {:buf (local-buf:ir 16), :values [1 2 3]})
-   "ClearBuf"       (fn [_] {:buf (local-buf:ir 16)})
-   "Free"           (fn [_] {:trig 0, :id -1})
-   "Pause"          (fn [_] {:gate 1, :id -1})
-   "FreeSelf"       (fn [_] {:in (trig1:kr (sin-osc:kr 1) 1)})
-   "PauseSelf"      (fn [_] {:in 0})
-   "FreeSelfWhenDone"  (fn [_] {:src (line:kr 0 1 10)})
-   "PauseSelfWhenDone" (fn [_] {:src (line:kr 0 1 10)})
-   "Done"           (fn [_] {:src (line:kr 0 1 10)})
-   "Poll"           (fn [_] {:trig 0.1})
-   "SendReply"      (fn [_] {:values [1 2]})
-   "TWindex"        (fn [_] {:array [0.5 0.5]})
-   "Dwrand"         (fn [_] {:list [1 2], :weights [0.5 0.5]})
-   "Select"         (fn [rate] {:which 1, :array (if (= :audio rate) [(saw:ar 100) (sin-osc:ar 100)] [(sin-osc:kr 1) (sin-osc:kr 2)])})
-   "GVerb"          (fn [_] {:in (sin-osc:ar 440)})
-   "Convolution"    (fn [_] {:in (sin-osc:ar 440), :kernel (saw:ar 220)})
-   "StereoConvolution2L" (fn [_] {:in (sin-osc:ar 440), :kernel-l (buffers :kernel), :kernel-r (buffers :kernel)})})
+  {"FFT"                  (fn [_] {:buffer (local-buf:ir 1024)})
+   "FFTTrigger"           (fn [_] {:buffer (local-buf:ir 1024)})
+   "PackFFT"              (fn [_] {:chain (chain), :bufsize 1024, :magsphases [1 0 1 0], :frombin 0, :tobin 1})
+   "Unpack1FFT"           (fn [_] {:chain (chain), :bufsize 1024, :binindex 3})
+   "PV_Copy"              (fn [_] {:buffer-a (chain), :buffer-b (local-buf:ir 1024)})
+   "BeatTrack"            (fn [_] {:chain (chain)})
+   "BeatTrack2"           (fn [_] {:busindex 0, :numfeatures 2})
+   "KeyTrack"             (fn [_] {:chain (chain 4096)})
+   "PartConv"             (fn [_] {:in (sin-osc:ar 440), :fftsize 1024, :irbufnum (buffers :spectra)})
+   "DelTapWr"             (fn [_] {:buffer (buffers :tap), :in (sin-osc:ar 440)})
+   "DelTapRd"             (fn [rate] {:buffer   (buffers :tap)
+                                      :phase    (if (= :audio rate) (del-tap-wr:ar (buffers :tap) (sin-osc:ar 440)) (del-tap-wr:kr (buffers :tap) (sin-osc:kr 4)))
+                                      :del-time 0.05})
+   "DiskIn"               (fn [_] {:num-channels 1, :bufnum (buffers :read)})
+   "VDiskIn"              (fn [_] {:num-channels 1, :bufnum (buffers :read)})
+   "DiskOut"              (fn [_] {:bufnum (buffers :write), :channels-array [(sin-osc:ar 440)]})
+   "Demand"               (fn [rate] {:trig (if (= :audio rate) (impulse:ar 100) (impulse:kr 10)), :reset 0, :demand-ugens [(dseq:dr [1 2] ##Inf)]})
+   "DemandEnvGen"         (fn [_] {:level (dseq:dr [1 2] ##Inf), :dur 0.1})
+   "EnvGen"               (fn [_] {:envelope (env/perc 0.01 10)})
+   "IEnvGen"              (fn [_] {:envelope (env/perc 0.01 1), :index 0.5})
+   "Klang"                (fn [_] {:specifications-array-ref [[440 660] nil nil]})
+   "Klank"                (fn [_] {:specifications-array-ref [[440 660] nil nil], :input (impulse:ar 2)})
+   "LocalOut"             (fn [rate] {:channels-array (if (= :audio rate) [(multiply 0.5 (local-in:ar 1))] [(local-in:kr 1)])})
+   "InRect"               (fn [_] {:rect [0 0 1 1]})
+   "Index"                (fn [_] {:bufnum (buffers :steps)})
+   "IndexL"               (fn [_] {:bufnum (buffers :steps)})
+   "IndexInBetween"       (fn [_] {:bufnum (buffers :steps)})
+   "VOsc"                 (fn [_] {:bufpos (+ 0.5 (long (buffers :wave)))})
+   "VOsc3"                (fn [_] {:bufpos (+ 0.5 (long (buffers :wave)))})
+   "SetBuf"               (fn [_] {:buf (local-buf:ir 16), :values [1 2 3]})
+   "ClearBuf"             (fn [_] {:buf (local-buf:ir 16)})
+   "Free"                 (fn [_] {:trig 0, :id -1})
+   "Pause"                (fn [_] {:gate 1, :id -1})
+   "FreeSelf"             (fn [_] {:in (trig1:kr (sin-osc:kr 1) 1)})
+   "PauseSelf"            (fn [_] {:in 0})
+   "FreeSelfWhenDone"     (fn [_] {:src (line:kr 0 1 10)})
+   "PauseSelfWhenDone"    (fn [_] {:src (line:kr 0 1 10)})
+   "Done"                 (fn [_] {:src (line:kr 0 1 10)})
+   "Poll"                 (fn [_] {:trig 0.1})
+   "SendReply"            (fn [_] {:values [1 2]})
+   "TWindex"              (fn [_] {:array [0.5 0.5]})
+   "Dwrand"               (fn [_] {:list [1 2], :weights [0.5 0.5]})
+   "Select"               (fn [rate] {:which 1, :array (if (= :audio rate) [(saw:ar 100) (sin-osc:ar 100)] [(sin-osc:kr 1) (sin-osc:kr 2)])})
+   "GVerb"                (fn [_] {:in (sin-osc:ar 440)})
+   "Convolution"          (fn [_] {:in (sin-osc:ar 440), :kernel (saw:ar 220)})
+   "StereoConvolution2L"  (fn [_] {:in (sin-osc:ar 440), :kernel-l (buffers :kernel), :kernel-r (buffers :kernel)})})
 
 (def ^:private wave-tables #{"Osc" "OscN" "COsc" "Shaper"})
 
 (defn- by-key
-  "What an argument is by its name, nil where its default will do."
+  "What an argument is by its name."
   [^Spec spec k audio]
   (let [class (.class-name spec)
         kr    (sin-osc:kr 1)
         x     (if audio (sin-osc:ar 440) kr)]
     (cond
-      (and (#{:buffer :buffer-a :buffer-b :chain} k) (not= :audio-buffer k)) (chain)
-      (= :kernel k)                                                          (buffers :kernel)
-      (and (wave-tables class) (= :bufnum k))                                (buffers :wave)
-      (#{:bufnum :sndbuf :buf :buffer :bufpos} k)                            (buffers :sound)
-      (= :bus k)                                                             20
-      (= :num-channels k)                                                    1
-      (= :num-chans k)                                                       4
-      (#{:trig :trigger} k)                                                  (if audio (impulse:ar 10) (impulse:kr 10))
-      (#{:channels-array :input-array :array :sig} k)                        [x]
-      (= :list k)                                                            [1 2 3]
-      (= :envbufnum k)                                                       -1
-      (= :label k)                                                           nil
-      :else                                                                  x)))
+      (#{:buffer :buffer-a :buffer-b :chain} k)       (chain)
+      (= :kernel k)                                   (buffers :kernel)
+      (and (wave-tables class) (= :bufnum k))         (buffers :wave)
+      (#{:bufnum :sndbuf :buf} k)                     (buffers :sound)
+      (= :bus k)                                      20
+      (= :num-channels k)                             1
+      (= :num-chans k)                                4
+      (#{:trig :trigger} k)                           (if audio (impulse:ar 10) (impulse:kr 10))
+      (#{:channels-array :input-array :array :sig} k) [x]
+      (= :list k)                                     [1 2 3]
+      :else                                           x)))
 
 (defn- rejected [^Spec spec i]
   (let [layout (.layout spec)
@@ -144,8 +141,8 @@
                               (when (or (contains? bad :scalar)
                                         (#{:in :bufnum :sndbuf} k)
                                         (not (or (contains? argument :default) same-as optional)))
-                                (when-some [x (by-key spec k (if (contains? bad :audio) false (or (contains? bad :control) (= :audio (.rate spec)))))]
-                                  [k x]))))))
+                                [k (by-key spec k (and (not (contains? bad :audio))
+                                                       (or (contains? bad :control) (= :audio (.rate spec)))))])))))
           (.arguments spec))))
 
 (defn- put-out

@@ -166,9 +166,9 @@
     (catch clojure.lang.ArityException e
       (if (and (= (count signals) (.actual e)) (str/starts-with? (.name e) (str/replace (.getName (class f)) #"__\d+$" "")))
         (graph/refuse :invalid-argument
-                       (str "it declares " (count signals) " parameters, and its graph function takes another number.")
-                       {:argument :f} e)
-         (throw e)))))
+          (str "it declares " (count signals) " parameters, and its graph function takes another number.")
+          {:argument :f} e)
+        (throw e)))))
 
 (defn synthdef
   "A SynthDef from a graph function; `defsynth` is sugar over it.

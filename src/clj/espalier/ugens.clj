@@ -87,8 +87,8 @@
 
 (def ^:private words
   "Operators whose names clojure.core has."
-  {"+" "add", "-" "subtract", "*" "multiply", "/" "divide", "mod" "modulo", "min" "minimum", "max" "maximum", "abs" "absolute",
-   "==" "equal", "!=" "unequal", "<" "less", ">" "greater", "<=" "at-most", ">=" "at-least", "not" "logical-not",
+  {"+" "add", "-" "subtract", "*" "multiply", "/" "divide", "mod" "modulo", "min" "minimum", "max" "maximum", "abs" "absolute"
+   "==" "equal", "!=" "unequal", "<" "less", ">" "greater", "<=" "at-most", ">=" "at-least", "not" "logical-not"
    "bitAnd" "bitwise-and", "bitOr" "bitwise-or", "bitXor" "bitwise-xor", "bitNot" "bitwise-not", "rand" "random"})
 
 (defn- operator-name [operator] (symbol (or (words operator) (ugen/kebab operator))))
@@ -467,7 +467,7 @@
   (each (fn [x low high]
           (cond
             (of-class? x "LFGauss") (let [width (aget ^objects (.inputs ^UGen x) 1)]
-                                   (linlin x (exp (quotient 1.0 (multiply -2.0 (graph/unary (ugen/unary-index "squared") width)))) 1 low high))
+                                      (linlin x (exp (quotient 1.0 (multiply -2.0 (graph/unary (ugen/unary-index "squared") width)))) 1 low high))
             (unipolar? x)        (graph/mul-add x (subtract high low) low)
             :else                (let [half (multiply (subtract high low) 0.5)]
                                    (graph/mul-add x half (add half low)))))

@@ -18,16 +18,27 @@
 (defn- clipped ^double [^double x ^double low ^double high]
   (cond (> x high) high, (< x low) low, :else x))
 
-(defn- folded ^double [^double x ^double low ^double high]
-  (let [width (- high low)]
+(defn- folded
+  "x, turned back at its bounds. What is near them is not divided, so that it stays exact."
+  ^double [^double x ^double low ^double high]
+  (let [once (cond (>= x high) (- (+ high high) x), (< x low) (- (+ low low) x), :else x)]
     (cond
-      (and (<= low x) (< x high)) x
-      (zero? width)               low
-      :else                       (let [y (modulo (- x low) (* 2.0 width))]
-                                    (+ low (if (<= width y) (- (* 2.0 width) y) y))))))
+      (and (<= low once) (< once high)) once
+      (= x high)                        high
+      (= low high)                      low
+      :else                             (let [width (- high low)
+                                              y     (modulo (- x low) (+ width width))]
+                                          (+ low (if (>= y width) (- (+ width width) y) y))))))
 
-(defn- wrapped ^double [^double x ^double low ^double high]
-  (if (= low high) low (+ low (modulo (- x low) (- high low)))))
+(defn- wrapped
+  "x, entering again at the other of its bounds; as `folded`."
+  ^double [^double x ^double low ^double high]
+  (let [width (- high low)
+        once  (cond (>= x high) (- x width), (< x low) (+ x width), :else x)]
+    (cond
+      (and (<= low once) (< once high)) once
+      (= low high)                      low
+      :else                             (- once (* width (Math/floor (/ (- once low) width)))))))
 
 (defn- whole ^double [^double x] (double (unchecked-long x)))
 
@@ -46,7 +57,6 @@
 
 (defn- power ^double [^double x ^double y]
   (if (neg? x) (- (Math/pow (- x) y)) (Math/pow x y)))
-
 
 (defn of-number
   "What a unary operator, by its name, makes of a number; nil for one that draws lots,
