@@ -96,7 +96,7 @@
 (defn- graph-function
   "The graph function of a program."
   [{:keys [parameters body]}]
-  (fn [& values]
+  (fn [& _]
     (reduce (fn [known [kind expr]]
               (let [x (value-of known expr)]
                 (cond-> known (= :let kind) (update :v conj x))))
@@ -114,7 +114,7 @@
   [{:keys [parameters] :as program}]
   (let [made (volatile! nil)]
     (synthdef/synthdef "seen" (into [] cat parameters)
-                       (fn [& values]
+                       (fn [& _]
                          (vreset! made (:ugens (graph/build "seen" #(apply (graph-function program) (synthdef/declare-parameters (into [] cat parameters))))))
                          nil))
     @made))
@@ -247,8 +247,6 @@
   "What is known so far: `:known` as of `value-of`, `:leaves` (of each value that is no
   sequence, its expression), `:chains`, `:taps`, `:statements`, `:names`."
   nil)
-
-(defn- demand? [x] (= :demand (graph/rate x)))
 
 (defn- leaves-of
   "Each single value in `x`, a sequence or not, with its expression."
@@ -753,7 +751,7 @@
                          (vswap! *state* update :leaves into (leaves-of [:p k] x))
                          (when (sequential? x) (vswap! *state* update :rows conj [[:p k] x]))))]
       (synthdef/synthdef "generated" (into [] cat parameters)
-                         (fn [& values]
+                         (fn [& _]
                            (declare! values)
                            (when (chance 0.08)
                              (add! [:wrap (mapv #(update (parameter %) 0 str "w") (range (inc (below 2))))]))

@@ -11,8 +11,7 @@
    [espalier.synthdef :as synthdef :refer [defsynth]]
    [espalier.ugens :refer [in:ar record-buf:ar]])
   (:import
-   (java.nio.file Files)
-   (java.time Duration)))
+   (java.nio.file Files)))
 
 (set! *warn-on-reflection* true)
 

@@ -153,7 +153,7 @@
 (defn- called
   "What a graph function returns for the signals of its parameters. What clojure.core says
   of its mistakes is said in words of SynthDefs."
-  [synthdef-name f signals]
+  [f signals]
   (try
     (apply f signals)
     (catch ClassCastException e
@@ -165,9 +165,7 @@
         (throw e)))
     (catch clojure.lang.ArityException e
       (if (and (= (count signals) (.actual e)) (str/starts-with? (.name e) (str/replace (.getName (class f)) #"__\d+$" "")))
-        (graph/refuse :invalid-argument
-          (str "it declares " (count signals) " parameters, and its graph function takes another number.")
-          {:argument :f} e)
+        (graph/refuse :invalid-argument (str "it declares " (count signals) " parameters, and its graph function takes another number.") {:argument :f} e)
         (throw e)))))
 
 (defn synthdef
@@ -205,7 +203,7 @@
          synthdef-name (checked-name synthdef-name)
          declared      (mapv #(parameter synthdef-name %) (pairs synthdef-name parameters))
          d             (compiler/finish synthdef-name
-                                        (graph/build synthdef-name (fn [] (called synthdef-name f (graph/declare-controls declared)))))]
+                                        (graph/build synthdef-name (fn [] (called f (graph/declare-controls declared)))))]
      (shown (assoc d :variants (mapv #(variant d %) (checked-variants synthdef-name variants)))))))
 
 (defn- bad-parameters [synthdef parameters]

@@ -21,8 +21,7 @@
    [espalier.runtime.handle :as handle]
    [espalier.runtime.link :as link]
    [espalier.runtime.mirror :as mirror]
-   [espalier.runtime.moment :as moment]
-   [espalier.runtime.session :as session])
+   [espalier.runtime.moment :as moment])
   (:import
    (espalier.kernel ServerOutput ServerOutput$Meaning ServerProcess ServerProcess$Line)
    (java.io File IOException InputStream UncheckedIOException)
