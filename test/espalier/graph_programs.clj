@@ -96,7 +96,7 @@
 (defn- graph-function
   "The graph function of a program."
   [{:keys [parameters body]}]
-  (fn [& _]
+  (fn [& values]
     (reduce (fn [known [kind expr]]
               (let [x (value-of known expr)]
                 (cond-> known (= :let kind) (update :v conj x))))
@@ -751,7 +751,7 @@
                          (vswap! *state* update :leaves into (leaves-of [:p k] x))
                          (when (sequential? x) (vswap! *state* update :rows conj [[:p k] x]))))]
       (synthdef/synthdef "generated" (into [] cat parameters)
-                         (fn [& _]
+                         (fn [& values]
                            (declare! values)
                            (when (chance 0.08)
                              (add! [:wrap (mapv #(update (parameter %) 0 str "w") (range (inc (below 2))))]))
