@@ -147,7 +147,7 @@
     [:invalid-control {:control "a", :value []} ["number"] (control:kr :a [])]
     [:invalid-control {:control "a", :value :x} ["number"] (control:kr :a 1 :lag :x)]
     [:invalid-control {:control "a"} [":kr"] (control:ar :a 1 :lag 1)]
-    [:unknown-option {:option :lagg} [":lag"] (control:kr :a 1 :lagg 1)]))
+    [:unknown-argument {:argument :lagg} [":lag"] (control:kr :a 1 :lagg 1)]))
 
 (deftest calls-are-checked
   (refuses

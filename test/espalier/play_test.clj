@@ -62,7 +62,10 @@
     (is (= :wrong-rate (error-of #(sc/play s (espalier.ugens/lpf:ar (dc:kr 1))))))
     (is (= :invalid-input (error-of #(sc/play-graph! s (fn [] (add (sin-osc:ar) nil))))))
     (is (= :unknown-option (error-of #(sc/play s (dc:ar 0) {:buss 3}))))
-    (is (= [] (servers/sent-after s n)) "nothing is sent")))
+    (is (= [] (servers/sent-after s n)) "nothing is sent"))
+  (let [before (:synthdef-count (sc/status s))]
+    (is (= :invalid-argument (error-of #(sc/play s (dc:ar 0) {:action :nowhere}))))
+    (is (= before (:synthdef-count (sc/status s))) "nor is a SynthDef left")))
 
 (deftest a-graph-is-heard
   (servers/each-kind servers/udp-kinds {}

@@ -191,6 +191,19 @@
             (is (eventually #(str/includes? (str r) "LOST")))
             (is (= [:recording-lost :recording-lost] (repeatedly 2 (fn [] (error-of #(sc/stop-recording! r))))))))))))
 
+(deftest it-may-be-over-before-anybody-listens
+  (each-server
+    (fn [s path]
+      (let [{:keys [frames]} (sc/await-recording (sc/record! s (path "short.wav") {:duration-s 0.0001}))]
+        (is (pos? (long frames)))))))
+
+(deftest a-format-that-is-not-read-here-is-no-failure
+  (each-server
+    (fn [s path]
+      (let [file (path "mu.wav")]
+        (is (= {:path file, :frames nil, :channel-count 2, :duration-s nil}
+               (sc/stop-recording! (sc/record! s file {:sample-format "mulaw"}))))))))
+
 (deftest another-client-records-and-leaves
   (with-files
     (fn [path]

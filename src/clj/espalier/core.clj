@@ -1200,6 +1200,7 @@
 
   Throws `:espalier.error/not-writable` where the file is of this machine and cannot be,
   `:espalier.error/file-failed` where the server cannot write it,
+  `:espalier.error/synthdef-rejected` for more channels than the server has wire buffers,
   `:espalier.error/invalid-argument`, `:espalier.error/no-free-ids`,
   `:espalier.error/question-in-moment` within `at`, `:espalier.error/server-offline`,
   `:espalier.error/no-answer`.

@@ -1,5 +1,5 @@
 (ns espalier.env
-  "Envelopes for `env-gen:ar`, `env-gen:kr` and `ienv-gen:ar`: values that print.
+  "Envelopes for `env-gen:ar`, `env-gen:kr` and `i-env-gen:ar`: values that print.
 
       (require '[espalier.env :as env])
 
@@ -14,7 +14,9 @@
   Those with a release node (adsr, asr, dadsr, cutoff) hold a level as long as their
   gate is above 0.
 
-  The break-points are those of SuperCollider's Env class."
+  The break-points are those of SuperCollider's Env class. Each throws
+  `:espalier.error/invalid-envelope`, `:espalier.error/unknown-shape`, and what calls of UGens
+  throw for unknown and missing arguments."
   (:require
    [espalier.model.constructor :refer [defcall]]
    [espalier.model.envelope :as envelope]
@@ -72,7 +74,7 @@
   "A level that is held while gate is above 0, then down: to -100 dB with the curve :exp,
   which never reaches 0."
   [release-time 0.1 level 1.0 curve :lin]
-  (let [end (if (= 2 (envelope/shape-number curve)) (graph/unary (ugen/unary-index "dbamp") -100) 0)]
+  (let [end (if (= 2 (envelope/shape-number (if (sequential? curve) (first curve) curve))) (graph/unary (ugen/unary-index "dbamp") -100) 0)]
     (envelope/envelope [level end] [release-time] curve {:release-node 0})))
 
 (defn- from-bias [levels bias] (mapv #(plus % bias) levels))

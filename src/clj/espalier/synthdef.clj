@@ -14,24 +14,25 @@
       (sc/add-synth! s blip {:freq 660})
 
   A SynthDef is an immutable value, the map that `espalier.model.synthdef` describes: it
-  can be compared, printed with `pprint`, kept in a file. What is written here prints in
-  one line; `text` shows all of it. Defining one again changes no server: those that have
+  can be compared, printed whole with `pprint`, kept in a file by `write-file!`. It prints
+  in one line; `text` shows its UGens. Defining one again changes no server: those that have
   it get the new one by `(sc/add-synthdefs! s blip)`, and synths that play go on with what
   they were made of.
 
   The bytes are those that sclang 3.13 writes for the same graph."
   (:require
-   [clojure.java.io :as io]
    [clojure.string :as str]
    [espalier.model.compiler :as compiler]
+   [espalier.model.constructor :as constructor]
    [espalier.model.error :as error]
    [espalier.model.graph :as graph]
    [espalier.model.synthdef :as model]
    [espalier.model.ugen :as ugen]
+   [espalier.runtime.synthdef-file :as synthdef-file]
    [espalier.ugens :as ugens :refer [env-gate linen:kr lpf:ar offset-out:ar pan2:ar rand:ir var-saw:ar x-line:kr]])
   (:import
-   (java.io File IOException InputStream Writer)
-   (java.nio.file Files Path)))
+   (java.io IOException Writer)
+   (java.nio.file Files)))
 
 (set! *warn-on-reflection* true)
 
@@ -80,8 +81,8 @@
                     (refuse synthdef (str "the rate of parameter " parameter " is " (graph/shown rate) ", not one of :ir :tr :ar :kr.") {:control parameter, :value rate}))
         kind      (kind-of parameter rate)
         array?    (sequential? default)
-        values    (mapv #(number-of synthdef parameter "default" %) (if array? default [default]))
-        lags      (mapv #(number-of synthdef parameter "lag" %) (if (sequential? lag) lag [lag]))]
+        values    (mapv #(number-of synthdef parameter "default" %) (if array? (graph/finite default) [default]))
+        lags      (mapv #(number-of synthdef parameter "lag" %) (if (sequential? lag) (graph/finite lag) [lag]))]
     (when (or (empty? values) (empty? lags))
       (refuse synthdef (str "parameter " parameter " is an array without values.") {:control parameter}))
     (when (and lag (not= :control kind))
@@ -137,10 +138,15 @@
 
 ;; ---- making
 
+(defn- line [d]
+  (str "#<SynthDef " (:name d) " ["
+       (str/join ", " (map (fn [[k {:keys [default]}]] (str k " " default)) (model/controls d)))
+       "] " (count (:ugens d)) (if (= 1 (count (:ugens d))) " UGen>" " UGens>")))
+
 (defmethod print-method ::synthdef [d ^Writer w]
-  (.write w (str "#<SynthDef " (:name d) " ["
-                 (str/join ", " (map (fn [[k {:keys [default]}]] (str k " " default)) (model/controls d)))
-                 "] " (count (:ugens d)) (if (= 1 (count (:ugens d))) " UGen>" " UGens>"))))
+  (if (and (= :synthdef (:kind d)) (vector? (:ugens d)))
+    (.write w ^String (line d))
+    (print-method (vary-meta d dissoc :type) w)))          ; what some function has made of one
 
 (defn- shown [d] (with-meta d {:type ::synthdef}))
 
@@ -157,7 +163,7 @@
   (try
     (apply f signals)
     (catch ClassCastException e
-      (if (re-find #"espalier\.model\.graph\.(UGen|Output)|Vector" (str (ex-message e)))
+      (if (re-find #"(espalier\.model\.graph\.(UGen|Output)|Vector|Seq) cannot be cast to class java\.lang\.Number" (str (ex-message e)))
         (graph/refuse :invalid-input
                       (str "A function of numbers was called with a signal. In functions outside of defsynth, + - * / work on signals within"
                            " (espalier.ugens/with-operators …), or as add, subtract, multiply, divide.")
@@ -207,9 +213,10 @@
      (shown (assoc d :variants (mapv #(variant d %) (checked-variants synthdef-name variants)))))))
 
 (defn- bad-parameters [synthdef parameters]
-  (throw (IllegalArgumentException.
-           (str "defsynth " synthdef " wants a vector of parameters, each a symbol with a default behind it: (defsynth "
-                synthdef " [freq 440, amp 0.1] …), not " (pr-str parameters) "."))))
+  (throw (error/error :invalid-control
+                      (str "defsynth " synthdef " wants a vector of parameters, each a symbol with a default behind it: (defsynth " synthdef
+                           " [freq 440, amp 0.1] …), not " (pr-str parameters) ".")
+                      {:synthdef (str synthdef), :value parameters})))
 
 (defn- parameter-names
   "The symbols of a vector of parameters; throws where one is none or has no default."
@@ -247,7 +254,10 @@
 (defn declare-parameters
   "The signals of further parameters, a vector as `synthdef` takes it, in the middle of a
   graph function; `with-parameters` is sugar over it. They are grouped among themselves and
-  come behind those that are there."
+  come behind those that are there.
+
+  Throws what `synthdef` throws for parameters; `:espalier.error/no-graph` outside of a
+  graph function."
   [parameters]
   (graph/declare-controls (mapv #(parameter nil %) (pairs nil parameters))))
 
@@ -276,25 +286,35 @@
 
       (playable :test (fn [] (sin-osc:ar 440)))"
   ([synthdef-name f] (playable synthdef-name f {}))
-  ([synthdef-name f {:keys [channels fade-time-s]}]
+  ([synthdef-name f {:keys [channels fade-time-s] :as opts}]
+   (when-let [k (first (remove #{:channels :fade-time-s} (keys opts)))]
+     (graph/refuse :unknown-option (str "A graph to play has no option " (graph/shown k) "." (error/hint k [:channels :fade-time-s])) {:option k}))
    (when-not (or (nil? channels) (and (int? channels) (<= 1 (long channels) 4096)))
      (graph/refuse :invalid-channel-count (str "The number of channels is " (graph/shown channels) ", where a whole number from 1 on belongs.") {:value channels}))
    (synthdef synthdef-name [:out {:default 0, :rate :ir}]
              (fn [out]
-               (let [result (f)
-                     rate   (if (or (graph/signal? result) (sequential? result)) (graph/fastest (if (sequential? result) result [result])) :scalar)
-                     puts?  (contains? #{:audio :control} rate)
-                     silent (and (graph/signal? result) (not (graph/channels? result)))]
-                 (if (or silent (not puts?))
+               (let [result (graph/finite (f))
+                     rate   (graph/fastest (if (sequential? result) result [result]))]
+                 (cond
+                   ;; It puts out itself.
+                   (or (nil? result) (and (graph/signal? result) (not (graph/channels? result))))
                    result
+
+                   (contains? #{:audio :control} rate)
                    (let [faded   (if (graph/declared? "gate")
                                    result
                                    (ugens/multiply (env-gate :i-level 0 :fade-time (ugens/control:kr :fadeTime (or fade-time-s 0.02))) result))
-                         signals (if (sequential? faded) faded (vec (repeat (or channels 1) faded)))
-                         signals (mapv #(if (= :audio (graph/rate %)) % (if (= :audio rate) (ugens/k2a:ar %) %)) signals)]
+                         signals (if (sequential? faded) faded (vec (repeat (or channels 1) faded)))]
                      (if (= :audio rate)
-                       (ugens/out:ar out signals)
-                       (ugens/out:kr out signals)))))))))
+                       (ugens/out:ar out (mapv constructor/audio-rate signals))
+                       (ugens/out:kr out signals)))
+
+                   (some graph/signal? (flatten [result]))
+                   result
+
+                   :else
+                   (graph/refuse :invalid-input (str "What is to be played is " (graph/shown result) ", where a signal belongs, such as (sin-osc:ar 440 :mul 0.1).")
+                                 {:value result})))))))
 
 ;; ---- reading and looking
 
@@ -320,39 +340,25 @@
   ^bytes [defs]
   (model/encode (if (sequential? defs) defs [defs])))
 
-(defn- file-of ^File [x]
-  (if (instance? Path x) (.toFile ^Path x) (io/file x)))
-
 (defn read-file
   "The SynthDefs of a .scsyndef file, a vector.
 
-  `file`  a path, File or Path; a URL or stream too
+  `file`  a path, File, Path or URL
 
   Throws `:espalier.error/invalid-synthdef` with `:path` and the `:offset` of the byte,
-  `:espalier.error/file-failed`."
+  `:espalier.error/file-failed`, `:espalier.error/invalid-argument`."
   [file]
-  (let [bytes (try (with-open [in (io/input-stream (if (instance? Path file) (file-of file) file))]
-                     (.readAllBytes ^InputStream in))
-                   (catch IOException e
-                     (throw (error/error :file-failed (str "No SynthDef file can be read at " file ": " (ex-message e) ".") {:path (str file)} e))))]
-    (try (parse bytes)
-         (catch clojure.lang.ExceptionInfo e
-           (throw (ex-info (str file ": " (ex-message e)) (assoc (ex-data e) :path (str file)) e))))))
+  (mapv shown (synthdef-file/read-file file)))
 
 (defn read-directory
-  "The SynthDefs of all .scsyndef files in a folder, and in those within it: a map from
-  their names.
+  "The SynthDefs of all .scsyndef files in a folder, and in those within it: a sorted map
+  from their names; of one name the last, as a server would have it.
+
+      (sc/add-synthdefs! s (synthdef/read-directory \"synthdefs\"))
 
   Throws what `read-file` does."
   [directory]
-  (let [folder (file-of directory)]
-    (when-not (.isDirectory folder)
-      (throw (error/error :file-failed (str folder " is no folder.") {:path (str folder)})))
-    (into (sorted-map)
-          (comp (filter #(and (.isFile ^File %) (str/ends-with? (.getName ^File %) ".scsyndef")))
-                (mapcat read-file)
-                (map (juxt :name identity)))
-          (sort (file-seq folder)))))
+  (into (sorted-map) (map (juxt :name shown)) (synthdef-file/read-directory directory)))
 
 (defn write-file!
   "Writes SynthDefs, one or a sequence, to a .scsyndef file; returns the file's path.
@@ -360,7 +366,7 @@
   Throws `:espalier.error/invalid-synthdef`, `:espalier.error/file-failed`."
   [file defs]
   (let [bytes (encode defs)
-        file  (file-of file)]
+        file  (synthdef-file/file-of file)]
     (try (Files/write (.toPath file) bytes ^"[Ljava.nio.file.OpenOption;" (make-array java.nio.file.OpenOption 0))
          (str file)
          (catch IOException e

@@ -126,30 +126,34 @@
 
 (defmacro ^:private defarithmetic
   "An operator of clojure.core's that takes any number of operands: of numbers alone it is
-  clojure.core's."
-  [function-name docstring operator core one]
-  `(let [index# (ugen/binary-index ~operator)]
-     (defn ~function-name
+  clojure.core's. `none` is what it is of none, a list where it takes none."
+  [function-name docstring operator core none one]
+  (let [index (ugen/binary-index operator)]
+    `(defn ~function-name
        ~docstring
-       ([x#] (let [f# ~one] (f# x#)))
-       ([x# y#] (if (numbers? x# y#) (~core x# y#) (graph/binary index# x# y#)))
+       ~@(when-not (seq? none) [`([] ~none)])
+       ([x#] (~one x#))
+       ([x# y#] (if (numbers? x# y#) (~core x# y#) (graph/binary ~index x# y#)))
        ([x# y# & more#] (reduce ~function-name (~function-name x# y#) more#)))))
 
-(defarithmetic add "The sum of operands: UGens, numbers, sequences of these." "+" +' identity)
-(defarithmetic subtract "The first operand less the others; of one, the same with the other sign." "-" -' (fn [x] (if (number? x) (- x) (neg x))))
-(defarithmetic multiply "The product of operands." "*" *' identity)
-(defarithmetic divide "The first operand by the others; of one, 1 by it." "/" / (fn [x] (if (number? x) (/ x) (reciprocal x))))
-(defarithmetic minimum "The smallest of operands at each moment." "min" min identity)
-(defarithmetic maximum "The largest of operands at each moment." "max" max identity)
+(defn- negative [x] (if (number? x) (- x) (neg x)))
+(defn- inverse [x] (if (number? x) (/ x) (reciprocal x)))
+
+(defarithmetic add "The sum of operands: UGens, numbers, sequences of these." "+" +' 0 identity)
+(defarithmetic subtract "The first operand less the others; of one, the same with the other sign." "-" -' () negative)
+(defarithmetic multiply "The product of operands." "*" *' 1 identity)
+(defarithmetic divide "The first operand by the others; of one, 1 by it." "/" / () inverse)
+(defarithmetic minimum "The smallest of operands at each moment." "min" min () identity)
+(defarithmetic maximum "The largest of operands at each moment." "max" max () identity)
 
 (defmacro ^:private defcomparison
   "A comparison: of numbers alone true or false, otherwise a signal of 1 and 0."
   [function-name docstring operator core]
-  `(let [index# (ugen/binary-index ~operator)]
-     (defn ~function-name
+  (let [index (ugen/binary-index operator)]
+    `(defn ~function-name
        ~docstring
        ([x#] true)
-       ([x# y#] (if (numbers? x# y#) (~core x# y#) (graph/binary index# x# y#)))
+       ([x# y#] (if (numbers? x# y#) (~core x# y#) (graph/binary ~index x# y#)))
        ([x# y# & more#]
         (if (every? number? (list* x# y# more#))
           (apply ~core x# y# more#)
@@ -201,43 +205,52 @@
                     {:control control-name, :value x}))
     (mapv double xs)))
 
-(defn- control [rate control-name value {:keys [lag] :as opts}]
+(def ^:private control-call
+  (ugen/call-spec "control" (constructor/parameters '[value nil lag nil])))
+
+(defn- control [rate control-name given]
   (when-not (or (ident? control-name) (string? control-name))
     (graph/refuse :invalid-control (str "A control is called " (graph/shown control-name) ", where a name belongs.") {:control control-name}))
-  (when-let [k (first (remove #{:lag} (keys opts)))]
-    (graph/refuse :unknown-option (str "A control has no option " (graph/shown k) ". It may have :lag.") {:option k}))
-  (let [control-name (name control-name)
+  (let [[value lag]  (constructor/arguments-of control-call given)
+        control-name (name control-name)
         values       (when (some? value) (control-numbers control-name "default" value))
         prefix       (when (re-find #"^._" control-name) (first control-name))
         kind         (case prefix \a :audio, \t :trigger, \i :scalar, rate)
-        lags         (when (some? lag) (vec (take (max 1 (count values)) (cycle (control-numbers control-name "lag" lag)))))]
+        lags         (when (some? lag) (control-numbers control-name "lag" lag))]
     (when (and lags (not= :control kind))
       (graph/refuse :invalid-control (str "The control " (graph/shown control-name) " has a lag, which only a control of rate :kr can have.") {:control control-name}))
     (graph/named-control {:name control-name, :rate kind, :values values, :single? (not (sequential? value)), :lags lags})))
 
 (defn control:kr
-  "A control where it is used: its name, its value or values at first, and `:lag`, the
-  seconds that it takes to follow. Asked for again, it is the same. Of a name that begins
-  with i_, t_ or a_ the rate is that of the prefix.
+  "A control where it is used: its name, then `value`, at first, a number or several, and
+  `lag`, the seconds that it takes to follow, by position or by name. Asked for again, it
+  is the same. Of a name that begins with i_, t_ or a_ the rate is that of the prefix.
+
+  Throws `:espalier.error/invalid-control`, `:espalier.error/duplicate-control`,
+  `:espalier.error/no-graph` outside of a graph function.
 
       (sin-osc:ar (control:kr :freq 440 :lag 0.1))"
-  [control-name & [value & {:as opts}]]
-  (control :control control-name value opts))
+  {:arglists '([control-name value lag])}
+  [control-name & given]
+  (control :control control-name given))
 
 (defn control:ir
   "A control that is read once, when the synth starts; see `control:kr`."
-  [control-name & [value & {:as opts}]]
-  (control :scalar control-name value opts))
+  {:arglists '([control-name value])}
+  [control-name & given]
+  (control :scalar control-name given))
 
 (defn control:tr
   "A control that is 0 again one block after it was set; see `control:kr`."
-  [control-name & [value & {:as opts}]]
-  (control :trigger control-name value opts))
+  {:arglists '([control-name value])}
+  [control-name & given]
+  (control :trigger control-name given))
 
 (defn control:ar
   "A control to which an audio bus can be mapped; see `control:kr`."
-  [control-name & [value & {:as opts}]]
-  (control :audio control-name value opts))
+  {:arglists '([control-name value])}
+  [control-name & given]
+  (control :audio control-name given))
 
 ;; ---- mixing
 

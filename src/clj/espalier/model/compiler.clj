@@ -166,14 +166,15 @@
     (if (zero? n)
       steps
       (let [total (UGen. max-local-bufs-spec (row (double n)) 1 0)
-            all   (ArrayList.)]
-        (doseq [^Step step steps]
-          (if (local? step)
-            (let [[channels frames] (.inputs step)]
-              (when (not-any? #(identical? total (.ugen ^Step %)) all)
-                (.add all (Step. total (.inputs total) (.behind step))))
-              (.add all (Step. (.ugen step) (row channels frames total) (.behind step))))
-            (.add all step)))
+            all   (ArrayList.)
+            [before from] (split-with (complement local?) steps)]
+        (.addAll all before)
+        (.add all (Step. total (.inputs total) (.behind ^Step (first from))))
+        (doseq [^Step step from]
+          (.add all (if (local? step)
+                      (let [[channels frames] (.inputs step)]
+                        (Step. (.ugen step) (row channels frames total) (.behind step)))
+                      step)))
         all))))
 
 ;; ---- 3: rewriting. From here on UGens are numbers: their places in the order of creation.

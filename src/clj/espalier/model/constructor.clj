@@ -159,7 +159,8 @@
 (defn- silent-zeros
   "The channels of an output at audio rate, in which one DC stands for all zeros."
   [channels]
-  (let [zero?   #(and (number? %) (== 0.0 (double %)))
+  (let [channels (graph/finite channels)
+        zero?   #(and (number? %) (== 0.0 (double %)))
         silence (when (some zero? channels) (ugen "DC" :audio 0))]
     (mapv #(cond (zero? %) silence, (sequential? %) (silent-zeros %), :else %) channels)))
 

@@ -47,6 +47,7 @@
 
 (deftype Building
          [synthdef            ; its name
+          ^Thread thread      ; which alone may add to it
           ^ArrayList ugens    ; in the order of creation
           ^ArrayList values   ; the defaults of all controls
           ^ArrayList names    ; [name index of its first value]
@@ -96,7 +97,7 @@
 
 (def ^:private inner
   "Namespaces whose frames do not tell where a mistake is."
-  #"^(clojure|java|jdk|espalier\.(model|ugens|env|synthdef|core|repl)[$.]|espalier\.(ugens|env|synthdef)\$)")
+  #"^(clojure|java|jdk|espalier\.(model|ugens|env|synthdef|core|repl))[$.]")
 
 (defn- place
   "\"file.clj:12\", where the graph is written that an exception comes from, or nil."
@@ -130,7 +131,7 @@
   "Throws for argument `argument` of a UGen, or for an operand, by its number, of an operator."
   [who argument x]
   (refuse :invalid-input
-          (str who ": " (if (keyword? argument) (str "argument " argument) (str "the " (nth ["first" "second" "third" "fourth"] argument) " operand")) " is " (shown x) ", where "
+          (str who ": " (if (keyword? argument) (str "argument " argument) (str "the " (nth ["first" "second" "third" "fourth"] argument (str (inc (long argument)) "th")) " operand")) " is " (shown x) ", where "
                (cond
                  (boolean? x)                         "a number or a UGen belongs; 1 and 0 are true and false."
                  (nil? x)                             "a number or a UGen belongs; a function that returns nil was called, it may be."
@@ -215,11 +216,19 @@
 
 ;; ---- UGens
 
+(defn- check-thread [^Building building]
+  (when-not (identical? (Thread/currentThread) (.thread building))
+    (refuse :graph-elsewhere
+            (str "A graph is made by one thread, and a UGen of it is made on another, " (.getName (Thread/currentThread))
+                 ": a future, pmap or go block. Make it with map or for, or before the graph.")
+            {:thread (.getName (Thread/currentThread))})))
+
 (defn- made
   "A new UGen, which is gathered where a graph is being written."
   ^UGen [spec ^objects inputs channels special]
   (let [u (UGen. spec inputs (long channels) (long special))]
     (when-some [^Building building *building*]
+      (check-thread building)
       (.add ^ArrayList (.ugens building) u))
     u))
 
@@ -587,9 +596,13 @@
 
   grouped by rate in this order. Returns what each puts out, in their order.
 
-  Throws `:espalier.error/invalid-control`, `:espalier.error/duplicate-control`."
+  Throws `:espalier.error/invalid-control`, `:espalier.error/duplicate-control`,
+  `:espalier.error/no-graph` outside of a graph function."
   [parameters]
-  (let [indexed (map-indexed vector parameters)
+  (let [_       (check-thread (or *building*
+                                  (refuse :no-graph "Parameters are part of a SynthDef: declare them inside of a graph function."
+                                          {:controls (mapv :name parameters)})))
+        indexed (map-indexed vector parameters)
         groups  (keep (fn [rate] (seq (filter #(= rate (:rate (second %))) indexed))) [:scalar :trigger :audio :control])
         _       (reduce (fn [seen {control-name :name}]
                           (check-name control-name)
@@ -626,7 +639,9 @@
   [{control-name :name, :keys [rate values lags] :as control}]
   (let [^Building building (or *building*
                                (refuse :no-graph (str "The control " (pr-str control-name) " is part of a SynthDef: ask for it inside of a graph function.") {:control control-name}))
-        known (.get ^HashMap (.controls building) control-name)]
+        _     (check-thread building)
+        known (.get ^HashMap (.controls building) control-name)
+        lags  (when lags (vec (take (count (or values (:values known) [0.0])) (cycle lags))))]
     (if (and known (:named? known))
       (do (when (or (and values (not= values (:values known))) (not= rate (:rate known)) (and lags (not= lags (:lags known))))
             (refuse :duplicate-control
@@ -639,7 +654,7 @@
       (do (check-name control-name)
           (let [values (or values [0.0])
                 index  (.size ^ArrayList (.values building))]
-            (declared! (assoc control :values values :named? true) index (control-ugens rate values lags)))))))
+            (declared! (assoc control :values values :lags lags :named? true) index (control-ugens rate values lags)))))))
 
 ;; ---- building
 
@@ -647,7 +662,7 @@
   "Realises what a graph function returns, however lazy, while its UGens are gathered."
   [x]
   (when (sequential? x)
-    (run! realise x)))
+    (run! realise (finite x))))
 
 (defn- signals [x]
   (cond
@@ -665,7 +680,7 @@
   `:roots` (those that `f` returned), `:values` and `:names` of the controls,
   `:result`, what `f` returned."
   [synthdef f]
-  (let [building (Building. synthdef (ArrayList.) (ArrayList.) (ArrayList.) (HashMap.))]
+  (let [building (Building. synthdef (Thread/currentThread) (ArrayList.) (ArrayList.) (ArrayList.) (HashMap.))]
     (binding [*building* building]
       (let [result (f)]
         (realise result)

@@ -30,4 +30,8 @@
     (synthdefs/add-synthdefs! s d (select-keys opts [:timeout-ms]))
     (if (moment/inside? s)
       (start!)
-      (moment/call-at s (select-keys opts [:confirm :timeout-ms]) start!))))
+      (try
+        (moment/call-at s (select-keys opts [:confirm :timeout-ms]) start!)
+        (catch Throwable e
+          (try (synthdefs/free-synthdefs! s [(:name d)] {}) (catch clojure.lang.ExceptionInfo _))
+          (throw e))))))

@@ -81,7 +81,9 @@
     (when-not (pos-int? n)
       (throw (invalid :channel-count n "a whole number from 1 up")))
     (when (< (long audio-bus-channel-count) (+ (long first-bus) (long n)))
-      (throw (invalid :bus bus (str "followed by so many that " n " can be recorded; there are " audio-bus-channel-count " audio buses"))))
+      (throw (error/error :invalid-argument
+                          (str n " buses from bus " first-bus " on cannot be recorded, for there are " audio-bus-channel-count " audio buses.")
+                          {:argument :channel-count, :value n})))
     [first-bus n]))
 
 (def ^:private most-seconds
@@ -124,7 +126,9 @@
       (finally (buffer/free! b opts)))))
 
 (defn- result-of [{:keys [path parts server]}]
-  (let [{:keys [frames sample-rate-hz]} (when (link/local? (:link (handle/live server))) (sound-file/facts path))]
+  (let [{:keys [frames sample-rate-hz]} (when (link/local? (:link (handle/live server)))
+                                          ;; Of a format that is not read here nothing is known.
+                                          (try (sound-file/facts path) (catch clojure.lang.ExceptionInfo _)))]
     {:path          path
      :frames        frames
      :channel-count (:channel-count parts)
@@ -150,8 +154,8 @@
                  (try
                    (try (await-disk! s opts)
                         (finally
-                          (buffer/close-buffer! b opts)
-                          (buffer/free! b opts)))
+                          (try (buffer/close-buffer! b opts)
+                               (finally (buffer/free! b opts)))))
                    {:status :stopped, :result (result-of {:path (.-path r), :parts (.-parts r), :server s})}
                    (catch Throwable e {:status :stopped, :error e})))
           (let-go! r)
@@ -201,6 +205,14 @@
 
 ;; ---- its beginning
 
+(defn- over?
+  "Whether a synth is not there any more, asked of the server."
+  [s synth]
+  (try (node/query-node s (:id synth) {})
+       false
+       (catch clojure.lang.ExceptionInfo e
+         (or (= :espalier.error/no-such-node (error/code e)) (throw e)))))
+
 (defn- watch!
   "Has the file closed when the synth ends by itself or is freed by another, and before the
   server is left; and lets go when the server goes away."
@@ -209,8 +221,10 @@
     (session/before-end! session r #(stop-recording! r {}))
     (reset! handlers [(handle/on-osc! s ["/n_end" (:id synth)] (fn [_] (try (finish! r {}) (catch clojure.lang.ExceptionInfo _))) true)
                       (handle/on-lifecycle! s :disconnected (fn [_] (lost! r)))])
-    ;; It may have been over before anybody listened.
-    (when-not (= :recording (:status @(.-state r))) (let-go! r))))
+    (cond
+      (not= :recording (:status @(.-state r))) (let-go! r)
+      ;; It may have been over before anybody listened.
+      (over? s synth)                          (finish! r {}))))
 
 (defn record!
   "See `espalier.core/record!`."
@@ -238,5 +252,5 @@
                           (atom {:status :recording}) (promise))
           watch!))
       (catch Throwable e
-        (buffer/free! b opts)
+        (try (buffer/free! b opts) (catch clojure.lang.ExceptionInfo _))
         (throw e)))))

@@ -8,7 +8,6 @@
   supernova, which does not tell, a synth of it is made, asked for and freed before it
   plays. With every addition goes one trial more, for a place in scsynth's table."
   (:require
-   [clojure.java.io :as io]
    [clojure.string :as str]
    [espalier.model.command :as command]
    [espalier.model.engine :as engine]
@@ -21,12 +20,12 @@
    [espalier.runtime.handle :as handle]
    [espalier.runtime.link :as link]
    [espalier.runtime.mirror :as mirror]
-   [espalier.runtime.moment :as moment])
+   [espalier.runtime.moment :as moment]
+   [espalier.runtime.synthdef-file :as synthdef-file])
   (:import
    (espalier.kernel ServerOutput ServerOutput$Meaning ServerProcess ServerProcess$Line)
-   (java.io File IOException InputStream UncheckedIOException)
-   (java.net URL)
-   (java.nio.file FileVisitOption Files LinkOption OpenOption Path)
+   (java.io IOException)
+   (java.nio.file Files OpenOption Path)
    (java.nio.file.attribute FileAttribute)
    (java.util ArrayList)
    (java.util.concurrent.atomic AtomicLong)))
@@ -39,34 +38,26 @@
 
 ;; ---- reading
 
-(defn- file-bytes [x]
-  (try (with-open [in (io/input-stream (if (instance? Path x) (.toFile ^Path x) x))]
-         (.readAllBytes ^InputStream in))
-       (catch IOException e
-         (throw (error/error :file-failed (str "No SynthDef file can be read at " x ": " (ex-message e) ".") {:path (str x)} e)))))
-
-(defn- parse-file [x]
-  (let [bytes (file-bytes x)]
-    (try (synthdef/parse bytes)
-         (catch clojure.lang.ExceptionInfo e
-           (throw (error/error :invalid-synthdef (str x ": " (ex-message e)) (assoc (ex-data e) :path (str x)) e))))))
-
 (defn- read-defs
   "The SynthDefs that x stands for."
   [x]
   (cond
-    (nil? x) (throw (error/error :invalid-argument "There is no SynthDef in nil; a resource or file of that name was not found, it may be." {:argument :synthdefs, :value x}))
     (and (map? x) (= :synthdef (:kind x))) [x]
     (bytes? x)                             (synthdef/parse x)
-    (or (string? x) (instance? File x) (instance? Path x) (instance? URL x)) (parse-file x)
+    (or (nil? x) (synthdef-file/file? x))  (synthdef-file/read-file x)
     :else
     (throw (error/error :invalid-argument
-                        (str "A SynthDef is a value that (espalier.model.synthdef/parse bytes) returns, the bytes of a SynthDef file,"
+                        (str "A SynthDef is a value that defsynth, espalier.synthdef/synthdef or read-file returns, the bytes of a SynthDef file,"
                              " or the path, File or URL of one, not " (pr-str x) ".")
                         {:argument :synthdefs, :value x}))))
 
-(defn- all-of [x]
-  (if (or (sequential? x) (set? x)) x [x]))
+(defn- all-of
+  "One or more, of a map of SynthDefs by name those."
+  [x]
+  (cond
+    (or (sequential? x) (set? x))                                  x
+    (and (map? x) (seq x) (every? #(= :synthdef (:kind %)) (vals x))) (vals x)
+    :else                                                          [x]))
 
 ;; ---- what the server printed
 
@@ -184,6 +175,8 @@
         (run! #(entities/permanent-again! session %) (keep :id unmet))
         (mapv :need unmet))
       (catch clojure.lang.ExceptionInfo e
+        (when (entities/never-sent? e)
+          (run! #(entities/permanent-again! session %) (keep :id trials)))
         (throw (if (= "/d_load" (first (:request (ex-data e))))
                  (error/error :file-failed (str "The server cannot load " (second (:request (ex-data e))) ", a file of this machine: it runs elsewhere, or may not read there.")
                               (ex-data e) e)
@@ -284,39 +277,12 @@
   (handle/live s)
   (add! s (into [] (mapcat read-defs) (all-of synthdefs)) opts))
 
-(def ^:private passed-over
-  "Directories that scsynth does not look into either."
-  #{"help" "ignore" ".svn" ".git" "_darcs"})
-
-(defn- synthdef-files
-  "The SynthDef files below a directory, by their paths."
-  [^File directory]
-  (let [root (.toPath directory)]
-    (with-open [paths (Files/walk root (into-array FileVisitOption [FileVisitOption/FOLLOW_LINKS]))]
-      (->> (iterator-seq (.iterator paths))
-           (remove (fn [^Path path]
-                     (some #(passed-over (str/lower-case (str %))) (butlast (iterator-seq (.iterator (.relativize root path)))))))
-           (filter (fn [^Path path] (and (str/ends-with? (str path) ".scsyndef") (Files/isRegularFile path (make-array LinkOption 0)))))
-           (sort-by str)
-           vec))))
-
-(defn- unreadable [directory e]
-  (error/error :file-failed (str "The directory " directory " cannot be read: " (ex-message e) ".") {:path (str directory)} e))
-
 (defn load-synthdef-directory!
   "See `espalier.core/load-synthdef-directory!`."
   [s directory opts]
   (options/check-call opts #{:timeout-ms})
   (handle/live s)
-  (let [directory (io/file directory)]
-    (when-not (.isDirectory directory)
-      (throw (error/error :file-failed (str "There is no directory of SynthDefs at " directory ".") {:path (str directory)})))
-    (add! s
-          (into [] (mapcat parse-file)
-                (try (synthdef-files directory)
-                     (catch UncheckedIOException e (throw (unreadable directory (ex-cause e))))
-                     (catch IOException e (throw (unreadable directory e)))))
-          opts)))
+  (add! s (synthdef-file/read-directory directory) opts))
 
 ;; ---- freeing
 
@@ -331,7 +297,7 @@
         requests (mapv #(command/request :d-free {:names %} (:limits session))
                        (or (seq (partition-all names-at-once (all-of synthdefs))) [[]]))]
     (if (next requests)
-      (moment/call-at s nil (fn [] (run! #(moment/request! s % opts) requests)))
+      (moment/call-at s (moment/inner-options s opts) (fn [] (run! #(moment/request! s % {}) requests)))
       (moment/request! s (first requests) opts))
     (moment/afterwards! s #(mirror/tell! (:mirror session) [:synthdefs-gone (mapcat rest requests)]))
     s))
