@@ -93,10 +93,10 @@
 
 (defn- operator-name [operator] (symbol (or (words operator) (ugen/kebab operator))))
 
-(defn- useful?
-  "Whether an operator does what its name says."
-  [{operator :name, :keys [server]}]
-  (and (not (false? server)) (not (#{"silence" "thru" "firstArg"} operator))))
+(defn- computed?
+  "Whether a server computes an operator: others it takes for `thru` or for `+`."
+  [operator]
+  (not (false? (:server operator))))
 
 (def ^:private by-core
   "Operators that are defined below, for clojure.core computes them on numbers."
@@ -108,9 +108,9 @@
                           (with-meta (operator-name operator) {:doc (str "Operator " operator ". " doc), :arglists (list arglist)})
                           f))]
     (run! (fn [{:keys [index] :as operator}] (intern! operator '[a] (fn [a] (graph/unary index a))))
-          (filter useful? ugen/unary-operators))
+          (filter computed? ugen/unary-operators))
     (run! (fn [{:keys [index] :as operator}] (intern! operator '[a b] (fn [a b] (graph/binary index a b))))
-          (remove #(by-core (:name %)) (filter useful? ugen/binary-operators)))))
+          (remove #(by-core (:name %)) (filter computed? ugen/binary-operators)))))
 
 (defmacro ^:private define-from-table
   "Defines a function for each UGen, rate and operator of the table. They are interned and
