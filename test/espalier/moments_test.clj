@@ -5,7 +5,9 @@
    [clojure.java.io :as io]
    [clojure.test :refer [deftest is testing use-fixtures]]
    [espalier.core :as sc]
-   [espalier.servers :refer [each-kind error-of eventually kinds leaves-nothing options thrown udp-kinds]])
+   [espalier.servers :refer [each-kind error-of eventually kinds leaves-nothing options thrown udp-kinds]]
+   [espalier.synthdef :as synthdefs]
+   [espalier.ugens :refer [multiply out:kr]])
   (:import
    (java.io InputStream)
    (java.time Duration Instant)
@@ -260,10 +262,15 @@
             (is (= [] (sent s n)))))
         (is (pos? (:group-count (sc/status s))))))))
 
+(def ^:private light
+  "A bell that computes next to nothing: thousands of the real one are more than a busy
+  machine can play."
+  (synthdefs/synthdef :bell [:freq 440, :amp 0.1] (fn [freq amp] (out:kr 100 (multiply freq amp)))))
+
 (deftest what-is-too-large-for-a-packet-happens-in-one-block
   (each-kind kinds {:maximum-node-count 8192, :memory-size 262144}
              (fn [s]
-               (sc/add-synthdefs! s (synthdef "bell"))
+               (sc/add-synthdefs! s light)
                (let [g      (sc/add-group! s)
                      failed (failures s)
                      n      (last-n s)
@@ -286,7 +293,7 @@
              (fn [s]
                (let [failed (failures s)
                      g (sc/at s nil
-                         (sc/add-synthdefs! s (synthdef "bell"))
+                         (sc/add-synthdefs! s light)
                          (let [g (sc/add-group! s)]
                            (dotimes [_ 1500] (sc/add-synth! s :bell {:freq 440, :amp 0} {:target g}))
                            (sc/add-synthdefs! s (synthdef "pluck"))
