@@ -420,6 +420,14 @@
 
 (defn- straight? [curve] (and (number? curve) (< (abs (double curve)) 0.125)))
 
+(defn- where-bent
+  "`bent`, or, while a curve that is a signal is next to straight, what `straight` makes."
+  [x curve straight bent]
+  (if (= :scalar (graph/rate curve))
+    bent
+    (let [bent? (at-least (absolute-or-core curve) 0.125)]
+      (select-at x bent? (straight) bent))))
+
 (defn lincurve
   "A signal from a linear range to one that is bent by `curve`: 0 not at all, above 0 it
   rises slowly at first; see `linlin`."
@@ -434,10 +442,7 @@
                    b        (add out-min a)
                    position (quotient (subtract (prune x in-min in-max clipping) in-min) (subtract in-max in-min))
                    curved   (subtract b (multiply a (pow grow position)))]
-               (if (= :scalar (graph/rate curve))
-                 curved
-                 (let [bent? (at-least (absolute-or-core curve) 0.125)]
-                   (select-at x bent? (linlin x in-min in-max out-min out-max clipping) curved))))))
+               (where-bent x curve #(linlin x in-min in-max out-min out-max clipping) curved))))
          x in-min in-max out-min out-max curve)))
 
 (defn curvelin
@@ -453,10 +458,7 @@
                    b        (add in-min a)
                    position (log (quotient (subtract b (prune x in-min in-max clipping)) a))
                    line     (add (quotient (multiply position (subtract out-max out-min)) curve) out-min)]
-               (if (= :scalar (graph/rate curve))
-                 line
-                 (let [bent? (at-least (absolute-or-core curve) 0.125)]
-                   (select-at x bent? (linlin x in-min in-max out-min out-max clipping) line))))))
+               (where-bent x curve #(linlin x in-min in-max out-min out-max clipping) line))))
          x in-min in-max out-min out-max curve)))
 
 (defn bilin

@@ -33,18 +33,16 @@
 
 ;; ---- 1: the order of creation
 
-(def ^:private control-classes #{"Control" "TrigControl" "AudioControl" "LagControl"})
-
-(defn- foreign-control [synthdef ^UGen u]
+(defn- foreign-control [synthdef-name ^UGen u]
   (error/error :foreign-control
-               (str "SynthDef " synthdef ": a control of another SynthDef is read, number " (.special u)
+               (str "SynthDef " synthdef-name ": a control of another SynthDef is read, number " (.special u)
                     " of its values. Controls are the parameters of one graph function; hand them to it as such.")
-               {:ugen (str u), :synthdef synthdef}))
+               {:ugen (str u), :synthdef synthdef-name}))
 
 (defn- gathered
   "All UGens in the order of creation: those of the graph, and before each those that
   it reads and that were made before the graph. Depth first, without recursion."
-  ^ArrayList [synthdef ugens roots]
+  ^ArrayList [synthdef-name ugens roots]
   (let [mine  (IdentityHashMap.)
         there (IdentityHashMap.)
         order (ArrayList.)
@@ -66,8 +64,8 @@
             (.add stack before)
             (do (.remove stack (dec (.size stack)))
                 (when-not (.containsKey there u)
-                  (when (and (control-classes (class-of u)) (not (.containsKey mine u)))
-                    (throw (foreign-control synthdef u)))
+                  (when (and (synthdef/control-classes (class-of u)) (not (.containsKey mine u)))
+                    (throw (foreign-control synthdef-name u)))
                   (.put there u true)
                   (.add order u)))))))
     order))
@@ -111,8 +109,8 @@
     readers))
 
 (defn- frames-of
-  "The UGen or number that says how long the buffer of a chain is, and whether that UGen
-  must be made."
+  "What says how long the buffer of a chain is: a new UGen, or the size that PackFFT was
+  given."
   [^UGen chain]
   (let [inputs ^objects (.inputs chain)]
     (case (class-of chain)

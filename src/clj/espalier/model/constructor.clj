@@ -138,8 +138,6 @@
 
 (defn- binary [operator a b] (graph/binary (ugen/binary-index operator) a b))
 
-(defn- row [x] (cond (nil? x) [], (sequential? x) x, :else [x]))
-
 (defn- no-empty
   "Throws where one of values is an empty sequence, of which nothing can be made."
   [^Spec spec k values]
@@ -206,7 +204,7 @@
 
 (defn- out [fixed]
   (fn [^Spec spec arguments]
-    (let [channels (row (nth arguments fixed))
+    (let [channels (graph/as-row (nth arguments fixed))
           channels (if (= :audio (.rate spec)) (silent-zeros channels) channels)]
       (when (empty? channels)
         (graph/refuse :missing-argument (str spec ": there is no channel to put out.") {:ugen (str spec), :argument :channels-array}))
@@ -214,7 +212,7 @@
 
 (defn- lag-ugen [^Spec spec [in duration :as arguments]]
   (let [[mul add] (take-last 2 arguments)]
-    (if (or (= :scalar (graph/fastest (row in)))
+    (if (or (= :scalar (graph/fastest (graph/as-row in)))
             (and (= 4 (count arguments)) (number? duration) (zero? (double duration))))
       (graph/mul-add in mul add)
       (graph/construct spec (object-array arguments)))))
@@ -238,7 +236,7 @@
 
 (defn- var-lag [^Spec spec [in duration curvature warp start mul add]]
   (graph/mul-add
-    (if (or (= :scalar (graph/fastest (row in))) (and (number? duration) (zero? (double duration))))
+    (if (or (= :scalar (graph/fastest (graph/as-row in))) (and (number? duration) (zero? (double duration))))
       in
       (graph/expand (fn [xs] (apply var-lag-one spec xs)) (object-array [in duration curvature warp start])))
     mul add))
@@ -282,9 +280,9 @@
                   (str spec ": its specification is " (graph/shown specification)
                        ", where [frequencies amplitudes-or-nil others-or-nil] belongs.")
                   {:ugen (str spec), :argument :specifications-array-ref, :value specification}))
-  (let [frequencies (row (first specification))
+  (let [frequencies (graph/as-row (first specification))
         rows        (cons frequencies
-                          (map (fn [x default] (if (nil? x) (repeat (count frequencies) default) (row x)))
+                          (map (fn [x default] (if (nil? x) (repeat (count frequencies) default) (graph/as-row x)))
                                (concat (rest specification) (repeat nil)) defaults))
         _           (no-empty spec :specifications-array-ref (concat rows (mapcat identity rows)))
         n           (long (reduce max 1 (map count (filter sequential? (mapcat identity rows)))))
@@ -309,7 +307,7 @@
     (graph/make spec [chain lock])))
 
 (defn- local-in [^Spec spec [channels default]]
-  (let [default (row default)]
+  (let [default (graph/as-row default)]
     (if (and (int? channels) (pos? (long channels)) (seq default))
       (graph/make spec (cons channels (take channels (cycle default))))
       (graph/make spec [channels 0.0]))))
@@ -339,27 +337,27 @@
                 (object-array [in label run id])))
 
 (defn- send-reply [spec [trigger command values id]]
-  (let [values (row values)
+  (let [values (graph/as-row values)
         values (if (some sequential? values) values [values])
         _      (run! (fn [[k xs]] (no-empty spec k xs)) {:trig [trigger], :cmd-name [command], :reply-id [id], :values values})
         nth-of (fn [x i] (if (sequential? x) (nth x (rem (long i) (count x))) x))
         n      (long (reduce max (count values) (map count (filter sequential? [trigger command id]))))
         all    (mapv (fn [i]
-                       (graph/make spec (concat [(nth-of trigger i) (nth-of id i)] (codes spec :cmd-name (nth-of command i)) (row (nth-of values i)))))
+                       (graph/make spec (concat [(nth-of trigger i) (nth-of id i)] (codes spec :cmd-name (nth-of command i)) (graph/as-row (nth-of values i)))))
                      (range n))]
     (if (= 1 n) (first all) all)))
 
 (defn- send-peak-rms [spec [signals reply-rate lag command id]]
-  (let [signals (row signals)]
-    (graph/make spec (concat [reply-rate lag id (count signals)] (mapcat row signals) (codes spec :cmd-name command)))))
+  (let [signals (graph/as-row signals)]
+    (graph/make spec (concat [reply-rate lag id (count signals)] (mapcat graph/as-row signals) (codes spec :cmd-name command)))))
 
 (defn- dwrand [spec [items weights repeats]]
-  (let [items (row items)
+  (let [items (graph/as-row items)
         n     (count items)]
-    (graph/make spec (concat [repeats n] (take n (concat (row weights) (repeat 0.0))) items))))
+    (graph/make spec (concat [repeats n] (take n (concat (graph/as-row weights) (repeat 0.0))) items))))
 
 (defn- pack-fft [spec [chain size values from to zero]]
-  (let [values (row values)]
+  (let [values (graph/as-row values)]
     (graph/make spec (concat [chain size from (if (nil? to) (binary "/" size 2) to) zero (count values)] values))))
 
 (defn- duty
@@ -405,7 +403,7 @@
      "LocalIn"      local-in
      "LocalBuf"     (fn [spec [frames channels]] (graph/make spec [channels frames]))
      "SetBuf"       (fn [spec [buffer values offset]]
-                      (let [values (row values)] (graph/make spec (concat [buffer offset (count values)] values))))
+                      (let [values (graph/as-row values)] (graph/make spec (concat [buffer offset (count values)] values))))
      "DelTapRd"     del-tap-rd
      "DelTapWr"     del-tap-wr
      "DecodeB2"     (fn [spec arguments] (graph/make spec arguments))

@@ -329,7 +329,9 @@
   [items]
   (Fixed. items))
 
-(defn- as-row [x]
+(defn as-row
+  "The elements of an argument that may be one value, several or nil."
+  [x]
   (cond (nil? x) [], (sequential? x) x, :else [x]))
 
 (declare mul-add)

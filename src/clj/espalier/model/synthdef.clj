@@ -37,7 +37,7 @@
 (def ^:private longest-part
   "Bytes that a server takes for the name of a UGen, a control or a variant." 31)
 
-(def ^:private control-classes
+(def control-classes
   "UGens whose special index is their first slot."
   #{"Control" "LagControl" "TrigControl" "AudioControl"})
 
