@@ -10,7 +10,7 @@
        :group-count 1
        :synth-count 1}
 
-  A node is `:expected`, `:playing` or `:paused`. One that is not expected is
+  A node that was declared with a key has that as its `:key`. A node is `:expected`, `:playing` or `:paused`. One that is not expected is
   confirmed: the server told of it. Its siblings are a linked list from the `:head`
   of its parent to the `:tail`, so that a notification touches its neighbours only,
   however many nodes there are. A confirmed node with no `:parent`, other than the
@@ -330,6 +330,15 @@
               (transient (:nodes state))
               expected))))
 
+(defn- note-nodes
+  "More of what the client knows of nodes, `[id facts]` each; those that are not there
+  are passed over."
+  [state notes]
+  (assoc state :nodes
+    (reduce (fn [nodes [id facts]] (if-let [node (get nodes id)] (assoc nodes id (merge node facts)) nodes))
+            (:nodes state)
+            notes)))
+
 (defn- forget [state ids]
   (assoc state :nodes
     (reduce (fn [nodes id] (if (= :expected (:status (get nodes id))) (dissoc nodes id) nodes))
@@ -457,6 +466,7 @@
 
       [:expect id {:kind :synth :def \"bell\"}]  it asked for a node, which it knows nothing of yet
       [:expect-all [[id {…}] …]]               the same of many
+      [:note [[id {:key :bass}] …]]            it knows more of nodes
       [:forget ids]                            what of these is still only expected will not come
       [:tree tree]                             `espalier.model.tree/parse` of a queried group
       [:gone ids]                              these do not exist, nor what was below them
@@ -476,6 +486,7 @@
     "/b_info" (informed state (rest event))
     :expect  (expect state [(subvec event 1)])
     :expect-all (expect state (nth event 1))
+    :note    (note-nodes state (nth event 1))
     :forget  (forget state (nth event 1))
     :tree    (replant state (nth event 1))
     :gone    (reduce drop-node state (nth event 1))

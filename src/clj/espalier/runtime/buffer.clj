@@ -133,12 +133,19 @@
         (when (entities/never-sent? e) (entities/give-back! b session))
         (throw e)))))
 
+(defn reserve-buffer
+  "A buffer that is not made yet: its `:entity`, and `:make!`, which makes it. `opts` as for
+  `add-buffer!`, and checked."
+  [s opts]
+  (options/check-call opts #{:frame-count :channel-count :path :start-frame :channels :samples :timeout-ms})
+  (let [what (fill-with opts)
+        b    (entities/add-block s :buffer nil nil)]
+    {:entity b, :make! #(make! s b what (select-keys opts [:timeout-ms]))}))
+
 (defn add-buffer!
   "See `espalier.core/add-buffer!`."
   [s opts]
-  (options/check-call opts #{:frame-count :channel-count :path :start-frame :channels :samples :timeout-ms})
-  (let [what (fill-with opts)]
-    (make! s (entities/add-block s :buffer nil nil) what (select-keys opts [:timeout-ms]))))
+  ((:make! (reserve-buffer s opts))))
 
 (defn add-buffer-group!
   "See `espalier.core/add-buffer-group!`."

@@ -10,11 +10,13 @@
    [espalier.model.message :as message]
    [espalier.model.state :as state]
    [espalier.runtime.clock :as clock]
+   [espalier.runtime.dispatch :as dispatch]
    [espalier.runtime.link :as link]
    [espalier.runtime.mirror :as mirror]
    [espalier.runtime.session :as session])
   (:import
-   (java.time Duration Instant)))
+   (java.time Duration Instant)
+   (java.util.concurrent CompletableFuture TimeUnit)))
 
 (set! *warn-on-reflection* true)
 
@@ -349,3 +351,55 @@
       at     (send-at! session items at options)
       often? (run! #(send-parts! session (mapv :request %) {} nil timeout-ms true) (partition-all 1000 items))
       :else  (send-now! session (bundle/merged items) options))))
+
+;; ---- plans
+
+(defn- plan-packets
+  "Requests as one bundle, or as parts of one time: `:packets`, `:windows` for a watch, and
+  `:end`, the key of the last fence."
+  [{:keys [limit-bytes] :as session} requests at]
+  (let [[open opening] (session/fence! session false)
+        parts  (bundle/parts requests (- (long limit-bytes) 256))
+        fences (vec (repeatedly (count parts) #(session/fence! session false)))
+        at     (or at (when (next parts) (.plus (clock/now) (split-lead))))
+        end    (first (peek fences))]
+    {:packets (into [] (map-indexed (fn [i part]
+                                      {:at at, :packets (cond-> (conj part (second (nth fences i)))
+                                                          (zero? (long i)) (->> (into [opening])))}))
+                    parts)
+     :windows (-> (zipmap (map first fences) (repeat :same)) (assoc open :plan, end nil))
+     :at      at
+     :end     end}))
+
+(defn send-plan!
+  "Sends items that were made ready as one bundle, or as parts of one time, and returns
+  `:failures`, the errors of what the server has refused, with `:bundle-count` and
+  `:byte-count`.
+
+  `at`          an Instant, or nil for now
+  `wait?`       whether to wait until all is done; without it `:failures` are nil
+  `timeout-ms`  how long to wait, from that time on
+  `done!`       called when all is done, on the thread that reads"
+  [{:keys [dispatcher link mirror] :as session} {:keys [items made]} {:keys [at wait? timeout-ms done!]}]
+  (let [requests (mapv :request items)
+        {:keys [packets windows end at]} (plan-packets session requests at)
+        wait-ms   (+ (long timeout-ms) (if at (milliseconds-until at) 0))
+        finished? (fn [k _] (when (= end k) (done!) true))
+        sent      {:bundle-count (count packets), :byte-count (reduce + (map #(command/packets-bytes (:packets %)) packets))}]
+    (mirror/sent! mirror made (if at (milliseconds-until at) 0))
+    (if wait?
+      (let [known (keys (:synthdefs (mirror/known mirror)))]
+        (assoc sent :failures
+               (into []
+                     (keep (fn [{[address :as fail] :message, step :step}]
+                             (when (and (= "/fail" address) (= :plan step))
+                               (failure/error-of (or (some #(when (failure/mine? % fail) %) requests) [(second fail)])
+                                                 (failure/words fail) {:reply fail, :known known}))))
+                     (session/watch! session packets windows (constantly false) finished? wait-ms))))
+      (let [watch (dispatch/watch! dispatcher windows (constantly false) finished?)]
+        (try (run! #(link/send! link %) packets)
+             (catch Throwable e
+               (dispatch/unwatch! dispatcher watch)
+               (throw e)))
+        (.execute (CompletableFuture/delayedExecutor wait-ms TimeUnit/MILLISECONDS) #(dispatch/unwatch! dispatcher watch))
+        sent))))

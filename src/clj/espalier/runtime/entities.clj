@@ -5,6 +5,7 @@
    [espalier.model.entity :as entity :refer [entity?]]
    [espalier.model.error :as error]
    [espalier.model.options :as options]
+   [espalier.runtime.declared :as declared]
    [espalier.runtime.handle :as handle]
    [espalier.runtime.mirror :as mirror]
    [espalier.runtime.moment :as moment]
@@ -102,6 +103,7 @@
                        :taken (ConcurrentHashMap.)
                        :node-ids (:nodes (:ids session))
                        :births (AtomicLong.)
+                       :declared (declared/memory)
                        :maximum-node-count maximum-node-count
                        ;; What this server was seen to have for SynthDefs, and the names of those that it may not have taken. Of
                        ;; another's, and where it has loaded some at boot, which may have given it more wires, the options do not tell.
@@ -188,15 +190,15 @@
   (when-let [code (error/code e)]
     (not (contains? #{:espalier.error/no-answer :espalier.error/server-offline :espalier.error/link-closed} code))))
 
-(defn add-node
-  "An entity for a node that is to be made, with an id of its own or `id`; the mirror
-  expects it.
+(defn reserve-node
+  "An entity for a node that is to be made, with an id of its own or `id`, and `:give-back!`,
+  which undoes this. The mirror expects it.
 
-  `more`       `:def` or `:parallel?`
-  `permanent`  whether its id shall not be handed out again in turn"
-  [s kind {:keys [id permanent]} more]
-  (let [session  (handle/live s)
-        ^NodeIds ids (:nodes (:ids session))
+  `more`       `:def`, `:parallel?` or `:key`
+  `permanent`  whether its id shall not be handed out again in turn
+  `sent?`      whether the request goes out now; otherwise the mirror is told when"
+  [s session kind {:keys [id permanent]} more sent?]
+  (let [^NodeIds ids (:nodes (:ids session))
         given    id
         _        (when given (check-own-id session given))
         ^ConcurrentHashMap births (:node-births session)
@@ -218,9 +220,16 @@
                        (mirror/forget! (:mirror session) [id])
                        (cond given nil, permanent (.freePermanent ids id) :else (.giveBack ids id))))]
     (.put births id born)
-    (mirror/expect! (:mirror session) id (assoc more :kind kind) (not (moment/inside? s)))
+    (mirror/expect! (:mirror session) id (assoc more :kind kind) sent?)
+    {:entity (entity/entity kind id s (:era session) born (dissoc more :key)), :give-back! give-back!}))
+
+(defn add-node
+  "`reserve-node` for a call that sends at once, or leaves its request to the moment
+  that is open."
+  [s kind opts more]
+  (let [{:keys [give-back!] :as node} (reserve-node s (handle/live s) kind opts more (not (moment/inside? s)))]
     (moment/undo! s give-back!)
-    {:entity (entity/entity kind id s (:era session) born more), :give-back! give-back!}))
+    node))
 
 (defn known-node
   "An entity for a node that is there; what else is known of it comes from the mirror."

@@ -136,6 +136,24 @@
   (or (.get ^ConcurrentHashMap (.-headed m) id)
       (:parent (get (:nodes (known m)) id))))
 
+(defn unsettled?
+  "Whether something is on its way, as far as is known: nodes that were asked for and
+  have not come, or are being freed."
+  [^Mirror m]
+  (or (not (.isEmpty ^Set (.-ending m)))
+      (let [now (milliseconds)]
+        (boolean (some (fn [^Expected due] (<= (.-at due) now)) (.values ^ConcurrentHashMap (.-due m)))))))
+
+(defn ending?
+  "Whether a node is being freed."
+  [^Mirror m id]
+  (.contains ^Set (.-ending m) id))
+
+(defn due?
+  "Whether a node was asked for, and has not come."
+  [^Mirror m id]
+  (.containsKey ^ConcurrentHashMap (.-due m) id))
+
 (defn- overdue
   "The nodes that should have come before `at`, and have not."
   [^Mirror m at]

@@ -8,6 +8,7 @@
    [espalier.model.command :as command]
    [espalier.model.error :as error]
    [espalier.runtime.clock :as clock]
+   [espalier.runtime.declared :as declared]
    [espalier.runtime.delivery :as delivery]
    [espalier.runtime.handle :as handle]
    [espalier.runtime.link :as link]
@@ -114,6 +115,7 @@
   (let [m       (open-moment s)
         session (handle/live s)]
     (when-not (:tells-failures? session) (note-places! session request))
+    (declared/touched! session request)
     (cond
       m (do (.add ^ArrayList (.-items ^Moment m) {:request request}) nil)
       (or (:confirm options) (:async? (command/of request)) (delivery/careful? session request)) (delivery/send-ready! session (delivery/ready session [{:request request}]) options)
@@ -124,6 +126,7 @@
 
   Throws `:espalier.error/invalid-message` for a bundle within a moment."
   [s x]
+  (when (and (sequential? x) (string? (first x))) (declared/touched! (handle/live s) x))
   (if-some [m (open-moment s)]
     (if (and (sequential? x) (string? (first x)))
       (do (.add ^ArrayList (.-items m) {:request (link/normal x), :raw true}) nil)

@@ -3,6 +3,7 @@
   documented there."
   (:require
    [espalier.model.command :as command]
+   [espalier.model.control :refer [check-arrays check-known control-count control-name]]
    [espalier.model.entity :refer [entity?]]
    [espalier.model.error :as error]
    [espalier.model.failure :as failure]
@@ -27,50 +28,10 @@
   [session synthdef]
   (get (:synthdefs (mirror/known (:mirror session))) synthdef))
 
-(defn- control-name [control]
-  (if (ident? control) (name control) control))
-
-(defn- unknown-control [control synthdef known]
-  (error/error :unknown-control
-               (str "SynthDef " synthdef " has no control " (pr-str control) "." (error/hint control (keys known))
-                    " It has " (if (seq known) (apply str (interpose ", " (keys known))) "none") ".")
-               {:control control, :synthdef synthdef}))
-
-(defn- control-count ^long [known]
-  (reduce (fn [n {:keys [index size]}] (max (long n) (+ (long index) (long size)))) 0 (vals known)))
-
-(defn- check-known
-  "Throws where one of these is none of the controls of a SynthDef, `known`, unless that is
-  nil."
-  [known synthdef controls]
-  (when known
-    (reduce (fn [_ control]
-              (when-not (if (integer? control)
-                          (< -1 (long control) (control-count known))
-                          (contains? known (control-name control)))
-                (throw (unknown-control control synthdef known))))
-            nil
-            controls)))
-
 (defn- check-controls
   "Throws where one of these is no control of the SynthDef, as far as it is known."
   [session synthdef controls]
   (check-known (known-controls session synthdef) synthdef controls))
-
-(defn- check-arrays
-  "Throws where a control is given more values than it has, of which the server would
-  silently take some."
-  [known synthdef controls]
-  (when known
-    (reduce-kv (fn [_ control value]
-                 (when (and (sequential? value) (not (integer? control)))
-                   (let [{:keys [size]} (get known (control-name control))]
-                     (when (and size (< (long size) (bounded-count (inc (long size)) value)))
-                       (throw (error/error :invalid-argument
-                                           (str "Control " (pr-str control) " of SynthDef " synthdef " has " size " values, and is given more.")
-                                           {:argument control, :value value, :synthdef synthdef}))))))
-               nil
-               controls)))
 
 (defn- from-index
   "The place of a control of a SynthDef that is known, checked to have `n` values from

@@ -218,8 +218,8 @@
                (rejected (keep (fn [d] (when-let [problems (seq (check/unmet d unmet engine))] [d (vec problems)])) defs)
                          (complaints process line)))))))
 
-(defn- missing
-  "Those of these names that scsynth does not know: synths are asked for in a group that
+(defn missing
+  "Those of these names that scsynth does not know, a vector: synths are asked for in a group that
   cannot be, and it looks for the SynthDef first."
   [s {:keys [maximum-node-count]} names opts]
   (filterv
@@ -270,12 +270,17 @@
       :else               (add-now! s session defs opts))
     (mapv :name defs)))
 
+(defn values
+  "The SynthDefs that one or more values, paths or bytes stand for, a vector."
+  [synthdefs]
+  (into [] (mapcat read-defs) (all-of synthdefs)))
+
 (defn add-synthdefs!
   "See `espalier.core/add-synthdefs!`."
   [s synthdefs opts]
   (options/check-call opts #{:timeout-ms})
   (handle/live s)
-  (add! s (into [] (mapcat read-defs) (all-of synthdefs)) opts))
+  (add! s (values synthdefs) opts))
 
 (defn load-synthdef-directory!
   "See `espalier.core/load-synthdef-directory!`."

@@ -1,0 +1,90 @@
+(ns espalier.runtime.declared
+  "What a client has declared on a server: by the id of the group that it is in, the
+  tree that is wanted, and what was made for it. It is remembered for one login.
+
+      {:roots {1 {:nodes     [node …]             what is wanted, canonical
+                  :shared?   true                 whether others may have nodes directly in the group
+                  :prune     true
+                  :ids       #{1000 1001}         the nodes that were declared
+                  :keys      {:bass 1000}
+                  :once      {:crash \"crash\"}     what was played and is not played again
+                  :synthdefs {1000 synthdef}      what nodes were made of, where it was given as a value
+                  :buses     {:verb {:spec … :entity …}}
+                  :buffers   {:kick {:spec … :entity …}}
+                  :pending   [{:edits [edit …], :at instant}]}}
+       :sent  {\"bass\" synthdef}                   SynthDefs that were sent for trees
+       :there #{\"old\"}}                           names of others that the server was seen to have"
+  (:require
+   [espalier.model.error :as error]
+   [espalier.model.state :as state]
+   [espalier.runtime.mirror :as mirror])
+  (:import
+   (java.util.concurrent ConcurrentHashMap TimeUnit)
+   (java.util.concurrent.locks ReentrantLock)))
+
+(set! *warn-on-reflection* true)
+
+(deftype Memory
+  [known                       ; atom: the map above
+   ^ConcurrentHashMap controls ; id -> the controls that a declared node has, as far as they were sent from here
+   ^ReentrantLock lock])       ; one change of what is declared at a time
+
+(defn memory
+  "A memory of nothing."
+  []
+  (Memory. (atom {:roots {}, :sent {}, :there #{}}) (ConcurrentHashMap.) (ReentrantLock. true)))
+
+(defn known
+  "What is remembered in a session, a map."
+  [{:keys [^Memory declared]}]
+  @(.-known declared))
+
+(defn change!
+  "Changes what is remembered, by `f` with arguments."
+  [{:keys [^Memory declared]} f & args]
+  (apply swap! (.-known declared) f args))
+
+(defn controls-of
+  "The controls that a declared node has, as far as they were sent from here, a map; nil
+  where nothing is known."
+  [{:keys [^Memory declared]} id]
+  (.get ^ConcurrentHashMap (.-controls declared) id))
+
+(defn remember-controls!
+  "Notes controls of a declared node, beside what is known of them."
+  [{:keys [^Memory declared] :as session} id controls]
+  (.put ^ConcurrentHashMap (.-controls declared) id (merge (controls-of session id) controls)))
+
+(defn forget-controls!
+  "Notes that nothing is known of a node any more."
+  [{:keys [^Memory declared]} id]
+  (.remove ^ConcurrentHashMap (.-controls declared) id))
+
+(def ^:private sets-controls
+  #{"/n_set" "/n_setn" "/n_fill" "/n_map" "/n_mapa" "/n_mapn" "/n_mapan"})
+
+(defn touched!
+  "Notes that a request which is being sent sets controls of declared nodes, if it does:
+  the next reconcile sets what is declared of them again."
+  [{:keys [^Memory declared mirror]} request]
+  (let [^ConcurrentHashMap controls (.-controls declared)]
+    (when (and (not (.isEmpty controls)) (sets-controls (nth request 0)))
+      (let [id (nth request 1 nil)]
+        (if (.containsKey controls id)
+          (.put controls id {})
+          ;; Settings of a group are of all that is in it.
+          (run! (fn [id] (when (.containsKey controls id) (.put controls id {})))
+                (state/below (mirror/known mirror) id)))))))
+
+(def ^:private patience-s
+  "No change of what is declared takes longer, whatever it waits for." 60)
+
+(defn locked
+  "Calls `f` while nobody else changes what is declared.
+
+  Throws `:espalier.error/busy` where one such change takes longer than any should."
+  [{:keys [^Memory declared]} f]
+  (let [^ReentrantLock lock (.-lock declared)]
+    (when-not (.tryLock lock (long patience-s) TimeUnit/SECONDS)
+      (throw (error/error :busy (str "What is declared has been changing for " patience-s " s on another thread.") {})))
+    (try (f) (finally (.unlock lock)))))

@@ -1,0 +1,550 @@
+(ns espalier.runtime.reconcile
+  "Declared trees on a server: what is wanted is compared with what is expected there,
+  and the difference sent. The thinking is in `espalier.model.form`, `diff` and `plan`; each
+  function that `espalier.core` has under the same name is documented there."
+  (:require
+   [clojure.string :as str]
+   [espalier.model.control :as control]
+   [espalier.model.diff :as diff]
+   [espalier.model.entity :refer [entity?]]
+   [espalier.model.error :as error]
+   [espalier.model.form :as form]
+   [espalier.model.nesting :as nesting]
+   [espalier.model.options :as options]
+   [espalier.model.plan :as plan]
+   [espalier.model.state :as state]
+   [espalier.model.synthdef :as synthdef]
+   [espalier.runtime.buffer :as buffer]
+   [espalier.runtime.clock :as clock]
+   [espalier.runtime.declared :as declared]
+   [espalier.runtime.delivery :as delivery]
+   [espalier.runtime.entities :as entities]
+   [espalier.runtime.handle :as handle]
+   [espalier.runtime.mirror :as mirror]
+   [espalier.runtime.moment :as moment]
+   [espalier.runtime.session :as session]
+   [espalier.runtime.synthdefs :as synthdefs]
+   [espalier.runtime.worker :as worker]))
+
+(set! *warn-on-reflection* true)
+
+;; ---- what is declared: a tree, or a map of a tree with what it needs
+
+(def ^:private parts #{:tree :buses :buffers :synthdefs})
+
+(defn- declaration
+  "The map that `x` is, or the tree `x` as one."
+  [x]
+  (if (and (map? x) (not (entity? x)) (not (:kind x)))
+    (do (doseq [k (keys x)]
+          (when-not (parts k)
+            (throw (error/error :invalid-tree
+                                (str "What is declared is a tree, or a map of :tree, :buses, :buffers and :synthdefs; it has no " (pr-str k) "." (error/hint k parts))
+                                {:seen k}))))
+        (doseq [k [:buses :buffers]]
+          (when-not (or (nil? (k x)) (and (map? (k x)) (every? keyword? (keys (k x)))))
+            (throw (error/error :invalid-tree (str (pr-str k) " are a map from keywords, {" (pr-str k) " {:verb 2}} for example, not " (pr-str (k x)) ".") {:seen (k x)}))))
+        (when-let [twice (some (set (keys (:buses x))) (keys (:buffers x)))]
+          (throw (error/error :duplicate-key (str (pr-str twice) " names a bus and a buffer; a name is for one.") {:key twice})))
+        x)
+    {:tree x}))
+
+(defn- bus-of
+  "How a bus is declared, as what `entities/add-block` takes: [count rate], where a
+  count of nil is a single one."
+  [name spec]
+  (let [{:keys [rate], n :count, :or {rate :audio}, :as m} (cond (int? spec) {:count spec}, (keyword? spec) {:rate spec}, (map? spec) spec)]
+    (when-not (and m (contains? #{:audio :control} rate) (every? #{:rate :count} (keys m)) (or (nil? n) (and (int? n) (<= 1 (long n) 4096))))
+      (throw (error/error :invalid-tree
+                          (str "A bus is declared by a number of audio channels, by :audio or :control, or by {:rate :control, :count 2}, not " (pr-str spec) " for " (pr-str name) ".")
+                          {:seen spec, :name name})))
+    [(when (and n (< 1 (long n))) n) rate]))
+
+(defn- usable?
+  "Whether an entity may still be used."
+  [s session e]
+  (try (entities/resolve-in s session e) true
+       (catch clojure.lang.ExceptionInfo _ false)))
+
+(defn- resources
+  "Buses or buffers by name: those that are there already and are declared so again,
+  others anew by `make`, which gets the name and what is declared and returns a map of
+  `:entity` and perhaps `:make!`."
+  [s session there specs make]
+  (into {}
+        (map (fn [[name spec]]
+               (let [{old :spec, e :entity :as known} (get there name)]
+                 [name (if (and known (= old spec) (usable? s session e))
+                         known
+                         (assoc (make name spec) :spec spec, :new? true))])))
+        specs))
+
+(defn- give-back! [session rows]
+  (run! (fn [{:keys [entity new?]}] (when new? (entities/give-back! entity session))) rows))
+
+(defn- named-resources
+  "The buses and buffers of a declaration, `:buses` and `:buffers` by name; ids are taken
+  for those that are new."
+  [s session memory {:keys [buses buffers]}]
+  (let [buses (resources s session (:buses memory) buses
+                         (fn [name spec]
+                           (let [[n rate] (bus-of name spec)]
+                             {:entity (entities/add-block s :bus n {:rate rate})})))]
+    (try
+      {:buses   buses
+       :buffers (resources s session (:buffers memory) buffers
+                           (fn [_ spec] (buffer/reserve-buffer s (if (map? spec) spec {:path spec}))))}
+      (catch Throwable e
+        (give-back! session (vals buses))
+        (throw e)))))
+
+;; ---- where it is declared
+
+(defn- no-group [id]
+  (error/error :no-such-node (str "The group " id ", whose content is declared, is not there. (sc/print-tree s) shows what there is; without :root, what is declared is in the default group.")
+               {:node id}))
+
+(defn- root-of
+  "The id of the group whose content is declared, whether others may have nodes directly
+  in it, and the content."
+  [s session nodes {:keys [root]}]
+  (let [[top]   nodes
+        own     (session/default-group-id (:client-id session))
+        pasted  (when (and (= 1 (count nodes)) (= :group (:kind top)) (nil? (:key top))) (:id top))
+        given   (if (entity? root) (entities/resolve-in s session root) root)
+        _       (when-not (or (nil? given) (nat-int? given))
+                  (throw (error/error :invalid-option (str ":root is a group or the id of one, not " (pr-str root) ".") {:option :root, :value root})))
+        id      (or given pasted own)
+        pasted? (= id pasted)
+        kind    (:kind (get (:nodes (mirror/known (:mirror session))) id))]
+    (when-not (or (= :group kind)
+                  (and (nil? kind) (let [[_ _ _ _ _ group] (get (session/look-at! session [id] (:timeout-ms session)) id)] (= 1 group))))
+      (throw (no-group id)))
+    {:root id, :shared? (and (nil? given) (not pasted?)), :nodes (if pasted? (:children top) nodes)}))
+
+;; ---- SynthDefs and controls
+
+(defn- synths [nodes]
+  (eduction (map first) (filter #(= :synth (:kind %))) (nesting/rows {:kind :group, :children nodes})))
+
+(defn- given-synthdefs
+  "By name, the SynthDefs that a declaration has as values."
+  [nodes extra]
+  (into (into {} (map (juxt :name identity)) extra)
+        (keep (fn [{:keys [def synthdef]}] (when synthdef [def synthdef])))
+        (synths nodes)))
+
+(defn- check-known-defs
+  "Throws where the tree has a SynthDef that is neither given nor known, nor there on
+  the server, which is asked once."
+  [s {:keys [mirror tells-failures?] :as session} nodes given opts]
+  (let [known   (:synthdefs (mirror/known mirror))
+        there   (:there (declared/known session))
+        unknown (into [] (comp (map :def) (remove #(or (contains? given %) (contains? known %) (contains? there %))) (distinct)) (synths nodes))]
+    (when (and (seq unknown) tells-failures?)
+      (let [missing (synthdefs/missing s session unknown (select-keys opts [:timeout-ms]))]
+        (declared/change! session update :there into (remove (set missing)) unknown)
+        (when-let [d (first missing)]
+          (throw (error/error :unknown-synthdef
+                              (str "The tree has SynthDef " (pr-str d) ", which the server does not have." (error/hint d (concat (keys known) (keys given)))
+                                   " (sc/add-synthdefs! s …) sends it; a SynthDef value as :def is sent by itself.")
+                              {:synthdef d, :missing missing})))))))
+
+(defn- check-mapping [{:keys [control-bus-channel-count audio-bus-channel-count]} control v]
+  (doseq [x (if (vector? v) v [v]) :when (string? x)]
+    (let [n (parse-long (subs x 1)), most (if (str/starts-with? x "a") audio-bus-channel-count control-bus-channel-count)]
+      (when (<= (long most) (long n))
+        (throw (error/error :invalid-argument (str "Control " (pr-str control) " is mapped to " (pr-str x) ", and the server has " most " such buses.") {:argument control, :value x}))))))
+
+(defn- named-controls
+  "Controls with names for indices, where these are known."
+  [known controls]
+  (if (and known (some int? (keys controls)))
+    (let [names (into {} (map (fn [[k {:keys [index]}]] [index k])) known)]
+      (into {} (map (fn [[k v]] [(get names k k) v])) controls))
+    controls))
+
+(defn- checked-nodes
+  "The nodes with controls as the SynthDefs name them, all checked."
+  [{:keys [mirror limits]} nodes given]
+  (let [known  (:synthdefs (mirror/known mirror))
+        own    (into {} (map (fn [[n d]] [n (synthdef/controls d)])) given)
+        check  (fn [{:keys [kind def controls] :as node}]
+                 (if (or (= :group kind) (empty? controls))
+                   node
+                   (let [facts (get own def (get known def))]
+                     (control/check-known facts def (keys controls))
+                     (control/check-arrays facts def controls)
+                     (run! (fn [[k v]] (check-mapping limits k v)) controls)
+                     (assoc node :controls (named-controls facts controls)))))]
+    (:children (nesting/tree (mapv (fn [[node parent]] [(check node) parent]) (nesting/rows {:kind :group, :children nodes}))))))
+
+;; ---- what is expected
+
+(defn- confirmed-rows
+  "The rows of the group `root` as far as the mirror knows it: what is being freed left
+  out."
+  [{:keys [mirror] :as session} root made-of]
+  (let [{:keys [nodes]} (mirror/known mirror)
+        row (fn [{:keys [id kind def key parallel? status]}]
+              (if (= :group kind)
+                (cond-> {:kind :group, :id id}
+                  (some? key) (assoc :key key), parallel? (assoc :parallel true), (= :paused status) (assoc :paused true))
+                (let [of (get made-of id)]
+                  (cond-> {:kind :synth, :id id, :def def, :controls (or (declared/controls-of session id) {})}
+                    (some? key) (assoc :key key), of (assoc :synthdef of), (= :paused status) (assoc :paused true)))))]
+    (loop [todo (list [root -1]), rows (transient [])]
+      (if-let [[id parent] (peek todo)]
+        (let [{:keys [kind tail] :as node} (get nodes id {:id id, :kind :group})
+              place (count rows)]
+          (recur (if (= :group kind)
+                   ;; From the tail, so that the first child lies on top.
+                   (loop [todo (pop todo), child tail]
+                     (if child
+                       (recur (if (mirror/ending? mirror child) todo (conj todo [child place])) (:previous (get nodes child)))
+                       todo))
+                   (pop todo))
+                 (conj! rows [(row node) parent])))
+        (persistent! rows)))))
+
+(defn- expected-tree
+  "What is in the group `root` when all has been done that was sent so far."
+  [session root {:keys [synthdefs pending]}]
+  (reduce (fn [tree {:keys [edits]}] (diff/apply-edits tree edits {:lenient true}))
+          (nesting/tree (confirmed-rows session root synthdefs))
+          pending))
+
+(defn- settle!
+  "Waits for what is on its way, and has the mirror looked over where it may be wrong."
+  [{:keys [mirror] :as session} timeout-ms]
+  (when (mirror/unsettled? mirror)
+    (session/sync! session timeout-ms))
+  (when (:suspect? (mirror/known mirror))
+    (session/mend! session mirror)))
+
+;; ---- plans
+
+(defn- still-wanted
+  "The nodes without those that are played once and have been."
+  [nodes once there-keys]
+  (if (empty? once)
+    nodes
+    (let [over? (fn [{:keys [key def] :as node}]
+                  (and (:once node) (= def (get once key)) (not (contains? there-keys key))))
+          tree  {:kind :group, :children nodes}]
+      (if (some (fn [[node]] (over? node)) (nesting/rows tree))
+        (:children (nesting/tree
+                     ;; Synths have nothing below them, so the places of the others only close up.
+                     (let [rows  (nesting/rows tree)
+                           moved (reductions + 0 (map (fn [[node]] (if (over? node) 0 1)) rows))]
+                       (into [] (comp (remove (fn [[node]] (over? node)))
+                                      (map (let [moved (vec moved)] (fn [[node parent]] [node (if (neg? (long parent)) -1 (nth moved parent))]))))
+                             rows))))
+        nodes))))
+
+(defn- keys-in [tree]
+  (into #{} (keep (fn [[node]] (:key node))) (nesting/rows tree)))
+
+(defn- edits-between
+  "What makes of `before` what is wanted, a map of `:edits`, and the tree that is
+  `:wanted` now."
+  [before {:keys [root nodes shared? prune]} {:keys [ids once]}]
+  (let [nodes (still-wanted nodes once (if (empty? once) nil (keys-in before)))
+        after {:kind :group, :id root, :children nodes}]
+    {:wanted after
+     :edits  (diff/diff before after {:declared (or ids #{}), :prune prune, :shared-root shared?})}))
+
+(defn- adopted
+  "The ids of nodes that were not declared and now are, by their id."
+  [before wanted]
+  (let [there   (into #{} (map (fn [[node]] (:id node))) (nesting/rows before))
+        by-key  (keys-in before)]
+    (into {} (keep (fn [[{:keys [id key]}]] (when (and id (there id) (not (contains? by-key key))) [id key])))
+          (rest (nesting/rows wanted)))))
+
+(defn- reserve-ids!
+  "Takes ids for the nodes that edits make: `[id give-back!]` each."
+  [s session edits]
+  (let [taken (volatile! [])]
+    (try
+      (doseq [{:keys [kind def parallel node] :as e} edits :when (plan/makes-node? e)]
+        (let [kind (or kind :synth)
+              {:keys [entity give-back!]}
+              (entities/reserve-node s session kind {}
+                                     (cond-> {}
+                                       (= :synth kind)  (assoc :def def)
+                                       parallel         (assoc :parallel? true)
+                                       (not (int? node)) (assoc :key node))
+                                     false)]
+          (vswap! taken conj [(:id entity) give-back!])))
+      @taken
+      (catch Throwable e
+        (run! (fn [[_ give-back!]] (give-back!)) @taken)
+        (throw e)))))
+
+(defn- sizes
+  "By the names that edits may have for them, how many nodes end with each of a tree."
+  [before]
+  (let [rows   (nesting/rows before)
+        counts (int-array (count rows) 1)]
+    (loop [i (dec (count rows))]
+      (when (pos? i)
+        (let [parent (int (second (nth rows i)))]
+          (aset counts parent (+ (aget counts parent) (aget counts i)))
+          (recur (dec i)))))
+    (into {} (mapcat (fn [i] (let [[{:keys [id key]}] (nth rows i), n (aget counts i)] [[id n] [key n]]))) (range (count rows)))))
+
+(defn- check-room
+  "Throws where there would be more nodes than the server holds."
+  [{:keys [mirror maximum-node-count]} before edits]
+  (when (some plan/makes-node? edits)
+    (let [{:keys [groups synths]} (state/counts (mirror/known mirror))
+          size-of (if (some #(= :free (:edit %)) edits) (sizes before) {})
+          there   (+ (long groups) (long synths))
+          peak    (plan/peak edits there #(get size-of % 1))]
+      (when (< (long maximum-node-count) (inc peak))
+        (throw (error/error :too-many-nodes
+                            (str "The tree does not fit: there would be " peak " nodes, and the server holds " (dec (long maximum-node-count))
+                                 ". Nothing was sent. (sc/boot! s {:maximum-node-count " (* 2 (long maximum-node-count)) "}) boots a server for more.")
+                            {:nodes peak, :nodes-there there, :maximum-node-count maximum-node-count}))))))
+
+(defn- planned
+  "Edits with ids and requests, all that is to be known before they are sent, and
+  `:give-back!`, which undoes that ids were taken."
+  [s {:keys [engine] :as session} before wanted edits]
+  (check-room session before edits)
+  (let [there     (into {} (keep (fn [[{:keys [id key]}]] (when (some? key) [key id]))) (nesting/rows before))
+        taken     (reserve-ids! s session edits)
+        new-ids   (mapv first taken)
+        {:keys [requests ids made]} (plan/plan edits there new-ids engine)]
+    {:edits      edits
+     :requests   requests
+     :resolved   (plan/resolved edits there new-ids)
+     :made       made
+     :keys       (select-keys ids (keys-in wanted))
+     :give-back! (fn [] (run! (fn [[_ give-back!]] (give-back!)) taken))}))
+
+;; ---- what is remembered
+
+(defn- remember!
+  "Notes what edits make of what is declared."
+  [{:keys [mirror] :as session} root {:keys [nodes shared? prune buses buffers]} before wanted {:keys [resolved keys]} at]
+  (let [{:keys [ids once synthdefs pending]} (get-in (declared/known session) [:roots root])
+        there    (into #{} (map (fn [[node]] (:id node))) (nesting/rows before))
+        adopted  (adopted before wanted)
+        freed    (into #{} (comp (filter #(= :free (:edit %))) (map :node)) resolved)
+        replaced (into #{} (comp (filter #(= :replace (:edit %))) (map :node)) resolved)
+        made     (into {} (comp (filter plan/makes-node?) (map (juxt :id identity))) resolved)
+        stays?   (fn [id] (and (there id) (not (freed id)) (not (replaced id))))
+        now      (-> #{} (into (filter stays?) ids) (into (clojure.core/keys adopted)) (into (clojure.core/keys made)))]
+    (run! (fn [id] (when-not (now id) (declared/forget-controls! session id))) ids)
+    (doseq [{:keys [edit node id controls] :as e} resolved]
+      (cond
+        (plan/makes-node? e) (when-not (= :group (:kind e)) (declared/remember-controls! session id (or controls {})))
+        (= :set edit)        (declared/remember-controls! session node controls)))
+    (when-let [notes (seq (keep (fn [[id key]] (when (some? key) [id {:key key}])) adopted))]
+      (mirror/tell! mirror [:note notes]))
+    (let [wanted-once (into {} (keep (fn [[{:keys [key def] :as node}]] (when (:once node) [key def]))) (nesting/rows {:kind :group, :children nodes}))]
+      (declared/change! session assoc-in [:roots root]
+                        {:nodes     nodes
+                         :shared?   shared?
+                         :prune     prune
+                         :ids       now
+                         :keys      keys
+                         :once      (into {} (filter (fn [[key def]] (or (= def (get once key)) (contains? keys key)))) wanted-once)
+                         :synthdefs (into (select-keys synthdefs (filter now (clojure.core/keys synthdefs)))
+                                          (keep (fn [[id {:keys [synthdef]}]] (when synthdef [id synthdef])))
+                                          made)
+                         :buses     buses
+                         :buffers   buffers
+                         :pending   (cond-> (vec pending) (and at (seq resolved)) (conj {:edits resolved, :at at}))}))))
+
+(defn- done!
+  "Forgets that edits are still to come."
+  [session root edits]
+  (declared/change! session update-in [:roots root :pending] (fn [pending] (into [] (remove #(identical? edits (:edits %))) pending))))
+
+;; ---- sending
+
+(defn- send-needs!
+  "Sends the SynthDefs that the server does not have so, and makes the buffers."
+  [s {:keys [mirror] :as session} given buffers opts]
+  (let [known (:synthdefs (mirror/known mirror))
+        sent  (:sent (declared/known session))
+        new   (into [] (comp (remove (fn [[n d]] (and (contains? known n) (= d (get sent n))))) (map val)) given)]
+    (when (seq new)
+      (synthdefs/add-synthdefs! s new (select-keys opts [:timeout-ms]))
+      (declared/change! session update :sent into (map (juxt :name identity)) new))
+    (run! (fn [{:keys [new? make!]}] (when new? (make!))) (vals buffers))))
+
+(defn- let-go!
+  "Frees the buses and buffers that are not declared any more."
+  [s session old new]
+  (doseq [k [:buses :buffers], [name {:keys [entity]}] (get old k)
+          :when (and (not (identical? entity (:entity (get-in new [k name])))) (usable? s session entity))]
+    (if (= :buses k)
+      (entities/freed! entity session)
+      (buffer/free! entity {}))))
+
+(defn- unstarted
+  "Of nodes that were asked for, those that have not come."
+  [{:keys [mirror]} made]
+  (filterv #(mirror/due? mirror %) made))
+
+(defn- look-again!
+  "The edits that are still missing when the server has been asked what there is."
+  [{:keys [mirror timeout-ms] :as session} look]
+  (or (not-empty (do (session/sync! session timeout-ms) (look)))
+      [])
+  (session/mend! session mirror)
+  (look))
+
+(def ^:private hopeless #{:espalier.error/too-many-nodes :espalier.error/out-of-memory :espalier.error/no-such-synthdef})
+
+(defn- with-reason
+  "A difference with why it may be."
+  [started {:keys [edit node] :as e}]
+  (assoc e :why (cond
+                  (= :add edit)  (if (contains? started node) "it was started and has ended" "it did not start")
+                  (= :free edit) "it came meanwhile"
+                  :else          "it was changed meanwhile, by hand or by another client")))
+
+(defn- incomplete [e report]
+  (error/error (keyword (name (error/code e)))
+               (str (ex-message e) " The tree is not as it was declared; the :report tells what differs, (sc/repair! s) tries again.")
+               (assoc (ex-data e) :report report)))
+
+(defn- failure-of
+  "The first error of a round, also where a server tells of none: a node that has not
+  started."
+  [failures unstarted resolved]
+  (or (first failures)
+      (when-let [id (first unstarted)]
+        (let [{:keys [def] :as e} (some #(when (= id (:id %)) %) resolved)]
+          (error/error :not-started (str "The server has not started " (if def (str "synth " id " of SynthDef " (pr-str def)) (str "group " id)) ". Its memory may be full, or it does not know the SynthDef; (sc/server-output s) may tell.")
+                       {:node id, :edit e})))))
+
+(defn- carry-out!
+  "Plans, sends and looks, again where another has interfered; returns the report."
+  [s {:keys [mirror] :as session} {:keys [root] :as wish} given {:keys [at confirm] :as opts} before-first]
+  (let [timeout-ms (or (:timeout-ms opts) (:timeout-ms session))
+        old        (get-in (declared/known session) [:roots root])
+        pending-at (reduce (fn [at p] (if (and at (neg? (compare at (:at p)))) (:at p) (or at (:at p)))) nil (:pending old))
+        ;; What is declared later happens later.
+        at         (if (and pending-at (or (nil? at) (neg? (compare at pending-at)))) pending-at at)
+        wait?      (or (nil? (:at opts)) confirm)]
+    (loop [round 1, report nil]
+      (let [memory  (get-in (declared/known session) [:roots root])
+            before  (or (when (= 1 round) before-first) (expected-tree session root memory))
+            {:keys [edits wanted]} (edits-between before wish memory)
+            {:keys [requests resolved made give-back!] :as plan} (planned s session before wanted edits)
+            items   (mapv (fn [r] {:request r}) requests)
+            sent    (try
+                      (let [ready (when (seq items) (delivery/checked session items {:at at}))]
+                        (when (= 1 round) (send-needs! s session given (:buffers wish) opts))
+                        (remember! session root wish before wanted plan at)
+                        (if ready
+                          (delivery/send-plan! session ready {:at at, :wait? wait?, :timeout-ms timeout-ms
+                                                              :done! #(when at
+                                                                        (done! session root resolved)
+                                                                        (when-not wait? (worker/completable (fn [] (let-go! s session old wish)))))})
+                          {:bundle-count 0, :byte-count 0, :failures []}))
+                      (catch Throwable e
+                        (when (entities/never-sent? e)
+                          (give-back!)
+                          (declared/change! session (fn [known] (if memory (assoc-in known [:roots root] memory) (update known :roots dissoc root)))))
+                        (throw e)))
+            look    (fn [] (let [memory (get-in (declared/known session) [:roots root])]
+                             (:edits (edits-between (expected-tree session root memory) wish memory))))
+            structure? (some #(not= :set (:edit %)) edits)
+            left    (when (and wait? (or structure? (seq (:failures sent))))
+                      (let [left (look)]
+                        (if (seq left) (look-again! session look) left)))
+            missing (when (seq left) (unstarted session made))
+            report  (-> {:before (or (:before report) before)
+                         :edits  (into (vec (:edits report)) edits)
+                         :requests (into (vec (:requests report)) requests)
+                         :bundle-count (+ (long (:bundle-count report 0)) (long (:bundle-count sent)))
+                         :byte-count (+ (long (:byte-count report 0)) (long (:byte-count sent)))}
+                        (cond-> at (assoc :at at)))
+            started (into #{} (comp (filter plan/makes-node?) (remove #(some #{(:id %)} missing)) (map (fn [{:keys [key id]}] (or key id)))) resolved)
+            failure (when (seq left) (failure-of (:failures sent) missing resolved))
+            finish  (fn []
+                      (mirror/forget! mirror missing)
+                      (let [memory (get-in (declared/known session) [:roots root])]
+                        (assoc report
+                          :after       (if wait? (expected-tree session root memory) (diff/apply-edits before resolved {:lenient true}))
+                          :ids         (:keys memory)
+                          :confirmed?  (boolean (and wait? (empty? left)))
+                          :differences (mapv #(with-reason started %) left))))]
+        (cond
+          (not wait?)                      (finish)
+          (nil? failure)                   (do (let-go! s session old wish) (finish))
+          (or (= 3 round) (hopeless (error/code failure))) (throw (incomplete failure (finish)))
+          :else                            (do (mirror/forget! mirror missing)
+                                               (recur (inc round) report)))))))
+
+;; ---- the calls
+
+(defn- wish
+  "What a declaration wants on this server, all checked: `:root`, `:shared?`, `:prune`, `:nodes`,
+  `:buses`, `:buffers`, and the SynthDefs that are `:given`."
+  [s session x {:keys [prune root] :or {prune true} :as opts}]
+  (let [{:keys [tree synthdefs] :as declaration} (declaration x)
+        _        (when-not (boolean? prune) (throw (error/error :invalid-option (str ":prune is true or false, not " (pr-str prune) ".") {:option :prune, :value prune})))
+        ;; Names are wanted before it is known whose they are: those of a root that is pasted are its own.
+        guess    (cond (entity? root) (:id root), root root, :else (session/default-group-id (:client-id session)))
+        memory   (get-in (declared/known session) [:roots guess])
+        {:keys [buses buffers] :as named} (named-resources s session memory declaration)]
+    (try
+      (let [names    (into {} (map (fn [[n {:keys [entity]}]] [n entity])) (concat buses buffers))
+            nodes    (form/nodes tree names)
+            place    (root-of s session nodes opts)
+            given    (given-synthdefs (:nodes place) (when synthdefs (synthdefs/values synthdefs)))]
+        (check-known-defs s session (:nodes place) given opts)
+        (merge place named {:prune prune, :given given, :nodes (checked-nodes session (:nodes place) given)}))
+      (catch Throwable e
+        (give-back! session (concat (vals buses) (vals buffers)))
+        (throw e)))))
+
+(defn- shown [report] (with-meta report {:type :espalier/report}))
+
+(defn reconcile!
+  "See `espalier.core/reconcile!`."
+  [s x opts]
+  (options/check-call opts #{:root :at :prune :confirm :timeout-ms})
+  (moment/refuse-inside! "reconcile!")
+  (let [session (handle/live s)
+        opts    (cond-> opts (:at opts) (update :at clock/instant))]
+    (declared/locked
+      session
+      (fn []
+        (settle! session (or (:timeout-ms opts) (:timeout-ms session)))
+        (let [{:keys [given buses buffers] :as wish} (wish s session x opts)]
+          (try
+            (shown (carry-out! s session wish given opts nil))
+            (catch Throwable e
+              (when-not (= buses (get-in (declared/known session) [:roots (:root wish) :buses]))
+                (give-back! session (concat (vals buses) (vals buffers))))
+              (throw e))))))))
+
+(defn plan
+  "See `espalier.core/plan`."
+  [s x opts]
+  (options/check-call opts #{:root :prune :timeout-ms})
+  (moment/refuse-inside! "plan")
+  (let [session (handle/live s)]
+    (declared/locked
+      session
+      (fn []
+        (settle! session (or (:timeout-ms opts) (:timeout-ms session)))
+        (let [{:keys [root buses buffers] :as wish} (wish s session x opts)]
+          (try
+            (let [memory (get-in (declared/known session) [:roots root])
+                  before (expected-tree session root memory)
+                  {:keys [edits wanted]} (edits-between before wish memory)
+                  {:keys [requests resolved keys give-back!]} (planned s session before wanted edits)]
+              (give-back!)
+              (with-meta {:before before, :after (diff/apply-edits before resolved {:lenient true}), :edits edits, :requests requests, :ids keys}
+                         {:type :espalier/plan}))
+            (finally (give-back! session (concat (vals buses) (vals buffers))))))))))
