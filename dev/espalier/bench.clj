@@ -6,6 +6,7 @@
       round-trip  one (sc/sync! s), against a bare DatagramChannel
       send        200,000 (sc/send! s [\"/n_set\" …]), against a bare DatagramChannel
       play        settings of controls, a moment of 500 synths, a million samples
+      query       a tree of 5,000 synths, against the bare transfer of the replies
       load        (require 'espalier.core), against bare Clojure
       synthdef    SynthDefs from the call to their bytes, and (require 'espalier.ugens)
 
@@ -41,6 +42,7 @@
              "round-trip" 'espalier.bench.round-trip/run
              "send"       'espalier.bench.send/run
              "play"       'espalier.bench.play/run
+             "query"      'espalier.bench.query/run
              "load"       'espalier.bench.load/run
              "synthdef"   'espalier.bench.synthdef/run))
 

@@ -13,6 +13,7 @@
   has a deadline. Every error is an `ex-info` with `:espalier/error` in its data.
   Requiring this starts nothing."
   (:require
+   [clojure.string :as str]
    [espalier.model.command :as command]
    [espalier.model.entity :as entity]
    [espalier.model.error :as error]
@@ -33,9 +34,11 @@
    [espalier.runtime.server :as server]
    [espalier.runtime.session :as session]
    [espalier.runtime.synthdefs :as synthdefs]
-   [espalier.runtime.trace :as trace])
+   [espalier.runtime.trace :as trace]
+   [espalier.runtime.tree-query :as tree-query])
   (:import
    (espalier.kernel Link ServerProcess ServerProcess$Line)
+   (java.io Console)
    (java.lang ProcessHandle)))
 
 (set! *warn-on-reflection* true)
@@ -376,30 +379,88 @@
   ([s] (status s {}))
   ([s opts] (message/status (request! s ["/status"] ["/status.reply"] opts))))
 
+(defn- tree-of
+  "The node tree as `query-tree` has it."
+  [s {:keys [group controls timeout-ms] :or {group 0, controls true}}]
+  (moment/refuse-inside! "query-tree")
+  (let [session (handle/live s)
+        id      (if (entity/entity? group) (entities/resolve-in s session group) group)]
+    (when-not (int? id)
+      (throw (error/error :invalid-option (str ":group is the id of a group or a group, 0 for example, not " (pr-str group) ".")
+                          {:option :group, :value group})))
+    (tree-query/read-tree session id {:controls?  (boolean controls)
+                                      :timeout-ms (or timeout-ms (:timeout-ms (handle/effective-options s)))})))
+
 (defn query-tree
-  "The node tree below a group, as data: see `espalier.model.tree`.
+  "The node tree below a group, of any size, as data:
+
+      {:id 0, :kind :group, :complete? true, :children [{:id 1000, :kind :synth, :def \"bell\", :controls {\"freq\" 440.0}} …]}
+
+  | key | what it tells |
+  |---|---|
+  | `:children`  | of a group: its nodes, in the order of the server |
+  | `:def`       | of a synth: the name of its SynthDef |
+  | `:controls`  | of a synth: by name the value, the shortest double that is the server's float; of an array control a vector; \"c5\" or \"a3\" where it is mapped to a bus |
+  | `:key`       | the node's key, where this client has given it one |
+  | `:paused`    | true where the node is paused, as far as this client knows |
+  | `:parallel`  | true of a parallel group, as far as this client knows |
+  | `:complete?` | of the top: whether the tree tells all, and was so at one moment |
+
+  A tree that does not fit into one reply is read in parts, in as few bundles as the answers may be
+  under way: by sub-group, without controls and those one by one, node by node. What changes meanwhile is read again.
+  Control values are those of the moment in which their part was read. The top says more then:
+
+  | key | what it tells |
+  |---|---|
+  | `:mappings?` | false where some controls were read one by one, which tells a value of those that are mapped, not the bus |
+  | `:missing`   | of a tree that is not `:complete?`: by node id what could not be read, a set of `:children`, `:def`, `:controls`; a SynthDef that this client has not sent has no names for its controls then |
+  | `:changed`   | of one too: the ids of groups that did not keep still until the time was over |
 
   `:group`       where to begin, an id or a group (default: the root)
   `:controls`    whether controls are asked for (default true)
-  `:timeout-ms`  how long to wait (default: the handle's, 5,000)
+  `:timeout-ms`  how long to read (default: the handle's, 5,000); what was read by then is returned
 
-  Throws `:espalier.error/server-offline`, `:espalier.error/no-answer`,
-  `:espalier.error/command-failed`: there is no such group, or its tree is larger
-  than the server can say at once."
+  Throws `:espalier.error/server-offline`, `:espalier.error/no-such-node` where there is no such group,
+  `:espalier.error/no-answer` where nothing has come in time.
+
+      (sc/query-tree s {:group 1, :controls false})"
   ([s] (query-tree s {}))
-  ([s opts]
-   (let [{:keys [group controls] :or {group 0, controls true}} (options/check-call opts #{:group :controls :timeout-ms})
-         id   (if (entity/entity? group) (entities/resolve-in s (handle/live s) group) group)
-         flag (if controls 1 0)]
-     (when-not (int? id)
-       (throw (error/error :invalid-option (str ":group is the id of a group or a group, 0 for example, not " (pr-str group) ".")
-                           {:option :group, :value group})))
-     (tree/parse (request! s ["/g_queryTree" id flag] ["/g_queryTree.reply" flag id] (select-keys opts [:timeout-ms]))))))
+  ([s opts] (tree-of s (options/check-call opts #{:group :controls :timeout-ms}))))
+
+(defn- terminal?
+  "Whether what is printed here is seen at a terminal that may have colours."
+  []
+  (and (identical? *out* (.getRawRoot #'*out*))
+       (str/blank? (System/getenv "NO_COLOR"))
+       (when-let [console (System/console)]
+         ;; From Java 22 on there is a console without a terminal too, which says so.
+         (try (.invoke (.getMethod Console "isTerminal" (make-array Class 0)) console (object-array 0))
+              (catch NoSuchMethodException _ true)))))
 
 (defn print-tree
-  "Prints the node tree as text; returns nil. Takes what `query-tree` takes."
+  "Prints the node tree as text; returns nil. Takes what `query-tree` takes, and
+
+  `:ids`      whether ids are shown (default true)
+  `:controls` whether controls are (default true)
+  `:depth`    how many levels below the group are shown (default: all); of what is not, the number is
+  `:colours`  whether with the colours of a terminal (default: where the output is one, and the
+              environment has no NO_COLOR)
+
+  A tree that is not complete says so in its last line. Throws as `query-tree`.
+
+      (sc/print-tree s {:depth 1})
+
+      NODE TREE 0 group
+          1 group
+              … 12 nodes"
   ([s] (print-tree s {}))
-  ([s opts] (println (tree/text (query-tree s opts)))))
+  ([s opts]
+   (let [{:keys [depth] :as opts} (options/check-call opts #{:group :controls :timeout-ms :ids :depth :colours})]
+     (when-not (or (nil? depth) (nat-int? depth))
+       (throw (error/error :invalid-option (str ":depth is a number of levels, 0 or more, not " (pr-str depth) ".")
+                           {:option :depth, :value depth})))
+     (println (tree/text (tree-of s opts)
+                         (merge {:colours (boolean (terminal?))} (select-keys opts [:ids :controls :depth :colours])))))))
 
 (defn on-osc!
   "Calls `f` with each message from the server that fits, on a thread of its own,

@@ -14,7 +14,11 @@
   | `:tells-failures?`        | it answers a request that fails with `/fail`; where it does not, failure shows in what is not there |
   | `:always-says-ready?`     | it says that it is ready whatever its verbosity |
   | `:tells-removed?`         | it says `/d_removed` when a SynthDef is gone |
-  | `:knows-variants?`        | a SynthDef can have variants |"
+  | `:knows-variants?`        | a SynthDef can have variants |
+  | `:max-reply-bytes`        | the largest tree that it tells in one reply, by protocol |
+  | `:max-reply-depth`        | how many levels of groups it tells of; it does not survive the question about many more |
+  | `:max-infos`              | of so many nodes it can surely be asked in one block |
+  | `:tells-root?`            | it survives an `/n_query` of the root |"
   {:scsynth   {:max-packet-bytes       {:udp 65507, :tcp (bit-shift-left 1 24)}
                :counts-logins?         true
                :reuses-tcp-port?       true
@@ -22,7 +26,11 @@
                :tells-failures?        true
                :always-says-ready?     false
                :tells-removed?         true
-               :knows-variants?        true}
+               :knows-variants?        true
+               :max-reply-bytes        {:udp 65507, :tcp 65516}
+               :max-reply-depth        Long/MAX_VALUE
+               :max-infos              500
+               :tells-root?            true}
    :supernova {:max-packet-bytes       {:udp 32768, :tcp (bit-shift-left 1 20)}
                :counts-logins?         false
                :reuses-tcp-port?       false
@@ -30,7 +38,11 @@
                :tells-failures?        false
                :always-says-ready?     true
                :tells-removed?         false
-               :knows-variants?        false}})
+               :knows-variants?        false
+               :max-reply-bytes        {:udp 65507, :tcp (bit-shift-left 1 20)}
+               :max-reply-depth        1000
+               :max-infos              1000
+               :tells-root?            false}})
 
 (defn trait
   "What the engine is like in one respect; an engine that is not known is taken

@@ -19,6 +19,26 @@
                (and (= (nth prefix i) (nth message i))
                     (recur (inc i))))))))
 
+(defn decimal
+  "The shortest double that is the 32-bit float of `x`: 0.1, and not 0.10000000149.
+
+      (decimal (float 0.1))  ;=> 0.1"
+  ^double [^double x]
+  (let [f (double (unchecked-float x))
+        a (Math/abs f)]
+    (cond
+      ;; Where floats are a whole number apart or less, that number has no shorter name.
+      (and (< a 16777216.0) (== f (Math/rint f))) f
+      (and (< a 16777216.0) (<= 0.001 a))
+      ;; f * scale is exact: 24 bits and 21. So the first that is f is the nearest of its length, and the division gives its double.
+      (loop [scale 10.0]
+        (let [d (/ (Math/rint (* f scale)) scale)]
+          (cond
+            (== f (double (unchecked-float d))) d
+            (< scale 1e9)                       (recur (* scale 10.0))
+            :else                               (Double/parseDouble (Float/toString (unchecked-float f))))))
+      :else (Double/parseDouble (Float/toString (unchecked-float f))))))
+
 (defn number
   "A number of a message as a double: of a 32-bit float the shortest that is it, 0.1
   and not 0.10000000149.
@@ -26,7 +46,7 @@
       (number (float 0.1))  ;=> 0.1"
   [x]
   (if (instance? Float x)
-    (Double/parseDouble (Float/toString x))
+    (decimal (.floatValue ^Float x))
     (double x)))
 
 (defn- bad-reply [message expected]

@@ -10,104 +10,124 @@
   Nothing here recurses: trees of any depth can be read and shown."
   (:require
    [clojure.string :as str]
-   [espalier.model.error :refer [error]]))
+   [espalier.model.error :refer [error]]
+   [espalier.model.message :as message])
+  (:import
+   (clojure.lang PersistentArrayMap)
+   (java.util ArrayDeque Arrays HashSet)))
 
 (set! *warn-on-reflection* true)
 
 (defn- bad
   "Throws `:bad-reply` for the element of `reply` at `index`."
-  [reply index expected]
-  (let [seen (if (< index (count reply)) (pr-str (nth reply index)) "the end")]
+  [^objects reply ^long index expected]
+  (let [there? (< index (alength reply))
+        seen   (if there? (pr-str (aget reply index)) "the end")]
     (throw (error :bad-reply
                   (str "The /g_queryTree.reply holds " seen " at " index " where "
                        expected " belongs. Ask again with (sc/query-tree s); should it stay"
                        " so, Espalier does not know this version of the server.")
-                  {:index index :expected expected :seen (nth reply index nil)
-                   :reply-size (count reply)}))))
+                  {:index index :expected expected :seen (when there? (aget reply index))
+                   :reply-size (alength reply)}))))
 
-(defn- int-at [reply index expected]
-  (let [x (nth reply index nil)]
+(defn- int-at ^long [^objects reply ^long index expected]
+  (let [x (when (< index (alength reply)) (aget reply index))]
     (if (int? x) (long x) (bad reply index expected))))
 
-(defn- string-at [reply index expected]
-  (let [x (nth reply index nil)]
+(defn- string-at ^String [^objects reply ^long index expected]
+  (let [x (when (< index (alength reply)) (aget reply index))]
     (if (string? x) x (bad reply index expected))))
 
 (defn- value-at
   "The control value at `index`: a double, or \"c5\" / \"a3\" where it is mapped."
-  [reply index]
-  (let [x (nth reply index nil)]
+  [^objects reply ^long index]
+  (let [x (when (< index (alength reply)) (aget reply index))]
     (cond
-      (number? x) (Double/parseDouble (Float/toString (.floatValue ^Number x)))
+      (instance? Float x) (message/decimal (.floatValue ^Float x))
+      (number? x) (message/decimal (.doubleValue ^Number x))
       (and (string? x) (re-matches #"[ac]\d+" x)) x
       :else (bad reply index "a control's value"))))
 
-(defn- add-slot
-  "Appends slot `slot`, which the server calls `k`, to the entries of a synth's
-  controls: [key values] pairs. A number as name continues the array before it;
-  a name that was there before, or none, leaves the slot its number as its key."
-  [{:keys [entries seen]} slot k v]
-  (cond
-    (and (string? k) (not (seen k)))
-    {:entries (conj entries [k [v]]) :seen (conj seen k)}
+(defn- key-among?
+  "Whether `k` is one of the first `n` keys in an array of keys and values."
+  [^objects entries ^long n ^String k]
+  (loop [i 0]
+    (and (< i n)
+         (or (.equals k (aget entries (* 2 i)))
+             (recur (inc i))))))
 
-    (and (int? k) (string? (first (peek entries))))
-    {:entries (conj (pop entries) (update (peek entries) 1 conj v)) :seen seen}
+(defn- array-map-of
+  "A map of the first `n` entries of an array of keys and values, in their order."
+  [^objects entries ^long n]
+  (PersistentArrayMap. (if (= (alength entries) (* 2 n)) entries (Arrays/copyOf entries (int (* 2 n))))))
 
-    :else
-    {:entries (conj entries [slot [v]]) :seen seen}))
-
-(defn- controls-map
-  "A map of the entries that keeps their order, however many there are."
-  [entries]
-  (clojure.lang.PersistentArrayMap.
-    (object-array (mapcat (fn [[k [v & more :as vs]]] [k (if more vs v)]) entries))))
+(def ^:private few
+  "Of so many keys it is faster to look through them than to keep a set."
+  12)
 
 (defn- controls-at
-  "Reads the controls that begin at `index`: [controls next-index]."
-  [reply index]
+  "Reads the controls that begin at `index`, and moves the cursor behind them. A number
+  as name continues the array before it; a name that was there before, or none,
+  leaves the slot its number as its key. Names that are those of `like`, the controls
+  of the synth before, are the same strings."
+  [^objects reply ^long index ^longs cursor like]
   (let [n (int-at reply index "the number of controls")]
     (when (neg? n) (bad reply index "the number of controls"))
-    (loop [slot 0, i (inc index), acc {:entries [] :seen #{}}]
-      (if (= slot n)
-        [(controls-map (:entries acc)) i]
-        (let [k (nth reply i nil)]
-          (when-not (or (string? k) (and (int? k) (= k slot)))
-            (bad reply i (str "the name of control " slot ", or that number,")))
-          (recur (inc slot) (+ i 2) (add-slot acc slot k (value-at reply (inc i)))))))))
+    (let [^objects entries (object-array (* 2 (min n (quot (- (alength reply) index) 2))))
+          ^HashSet seen    (when (< (long few) n) (HashSet.))]
+      (loop [slot 0, i (inc index), used 0, same (seq like)]
+        (if (= slot n)
+          (do (aset cursor 0 i)
+              (array-map-of entries used))
+          (let [k (when (< i (alength reply)) (aget reply i))
+                _ (when-not (or (string? k) (and (int? k) (= (long k) slot)))
+                    (bad reply i (str "the name of control " slot ", or that number,")))
+                v (value-at reply (inc i))]
+            (if (and (int? k) (pos? used) (string? (aget entries (* 2 (dec used)))))
+              (let [at (dec (* 2 used)), before (aget entries at)]
+                (aset entries at (if (vector? before) (conj before v) [before v]))
+                (recur (inc slot) (+ i 2) used same))
+              (do (aset entries (* 2 used)
+                        (if (and (string? k) (if seen (.add seen k) (not (key-among? entries used k))))
+                          (let [known (when same (key (first same)))]
+                            (if (.equals ^String k known) known k))
+                          slot))
+                  (aset entries (inc (* 2 used)) v)
+                  (recur (inc slot) (+ i 2) (inc used) (next same))))))))))
 
-(defn- node-at
-  "Reads the node that begins at `index`: [node child-count next-index]."
-  [reply index controls?]
-  (let [id (int-at reply index "a node's id")
-        n  (int-at reply (inc index) "a number of children, or -1 for a synth,")]
-    (cond
-      (nat-int? n) [{:id id :kind :group} n (+ index 2)]
-      (not= n -1)  (bad reply (inc index) "a number of children, or -1 for a synth,")
-      :else
-      (let [synth {:id id :kind :synth :def (string-at reply (+ index 2) "a SynthDef's name")}]
-        (if controls?
-          (let [[controls after] (controls-at reply (+ index 3))]
-            [(assoc synth :controls controls) 0 after])
-          [synth 0 (+ index 3)])))))
+(defn- synth-at
+  "Reads the synth that begins at `index`, and moves the cursor behind it."
+  [^objects reply ^long index ^longs cursor like]
+  (let [id       (long (aget reply index))
+        index    (+ index 2)
+        def-name (string-at reply index "a SynthDef's name")]
+    (if (= 1 (aget reply 1))
+      (let [same?    (= def-name (:def like))
+            controls (controls-at reply (inc index) cursor (when same? (:controls like)))]
+        {:id id :kind :synth :def (if same? (:def like) def-name) :controls controls})
+      (do (aset cursor 0 (inc index))
+          {:id id :kind :synth :def def-name}))))
 
-(defn- nodes-of
-  "All nodes of the reply, parents before children: [node child-count] pairs."
-  [reply]
-  (let [flag (int-at reply 1 "the flag 0 or 1")]
-    (loop [index 2, missing 1, nodes []]
-      (cond
-        (pos? missing)
-        (let [[node n after] (node-at reply index (= flag 1))]
-          (recur (long after) (+ missing -1 (long n)) (conj nodes [node n])))
-
-        (= index (count reply)) nodes
-        :else (bad reply index "nothing")))))
+(defn- close-groups
+  "Gives a node that is complete to the group that is open, and closes those that are
+  complete with it; returns the top of the tree when that is, else nil."
+  [^ArrayDeque open node finish]
+  (loop [node (finish node)]
+    (if-some [^objects frame (.peek open)]
+      (let [missing (dec (long (aget frame 1)))]
+        (aset frame 2 (conj! (aget frame 2) node))
+        (aset frame 1 (num missing))
+        (when (zero? missing)
+          (.pop open)
+          (recur (finish {:id (aget frame 0) :kind :group :children (persistent! (aget frame 2))}))))
+      node)))
 
 (defn parse
   "The node tree that a `/g_queryTree.reply` tells.
 
-  `reply`  the whole message as a vector, address first
+  `reply`   the whole message as a vector, address first
+  `finish`  a function of each node, its children finished already, to what stands for
+            it in the tree (default: the node itself)
 
   Returns nested data: a group is `{:id 0 :kind :group :children […]}`, a synth
   `{:id 1000 :kind :synth :def \"bass\" :controls {\"freq\" 55.0}}`. The controls keep
@@ -124,16 +144,54 @@
       (parse [\"/g_queryTree.reply\" 1 0 1 1000 -1 \"bass\" 1 \"freq\" 55.0])
       ;=> {:id 0 :kind :group
       ;    :children [{:id 1000 :kind :synth :def \"bass\" :controls {\"freq\" 55.0}}]}"
-  [reply]
-  (when-not (= "/g_queryTree.reply" (first reply))
-    (bad (vec reply) 0 "\"/g_queryTree.reply\""))
-  (first
-    (reduce (fn [later [node n]]
-              (if (= :group (:kind node))
-                (conj (nthrest later n) (assoc node :children (vec (take n later))))
-                (conj later node)))
-            ()
-            (rseq (nodes-of (vec reply))))))
+  ([reply] (parse reply identity))
+  ([reply finish]
+   (let [reply  (to-array reply)
+         _      (when-not (and (pos? (alength reply)) (= "/g_queryTree.reply" (aget reply 0)))
+                  (bad reply 0 "\"/g_queryTree.reply\""))
+         _      (int-at reply 1 "the flag 0 or 1")
+         cursor (long-array 1)
+         open   (ArrayDeque.)]
+     (loop [index 2, like nil]
+       (let [id    (int-at reply index "a node's id")
+             n     (int-at reply (inc index) "a number of children, or -1 for a synth,")
+             synth (when (= n -1) (synth-at reply index cursor like))
+             after (if synth (aget cursor 0) (+ index 2))
+             top   (cond
+                     synth     (close-groups open synth finish)
+                     (zero? n) (close-groups open {:id id :kind :group :children []} finish)
+                     (pos? n)  (do (.push open (doto (object-array 3) (aset 0 (num id)) (aset 1 (num n)) (aset 2 (transient [])))) nil)
+                     :else     (bad reply (inc index) "a number of children, or -1 for a synth,"))]
+         (cond
+           (nil? top)                (recur after (or synth like))
+           (= after (alength reply)) top
+           :else                     (bad reply after "nothing")))))))
+
+(defn named-values
+  "The controls of a synth as `parse` has them, of the values of all its slots.
+
+  `controls`  those of its SynthDef, as of `espalier.model.synthdef/controls`
+  `values`    doubles, from slot 0 on
+
+      (named-values {\"freq\" {:index 0 :size 1}, \"pan\" {:index 1 :size 2}} [55.0 -1.0 1.0])
+      ;=> {\"freq\" 55.0, \"pan\" [-1.0 1.0]}"
+  [controls values]
+  (let [by-index (into {} (map (fn [[k {:keys [index size]}]] [index [k size]])) controls)
+        n        (count values)]
+    (loop [slot 0, entries []]
+      (if (< slot n)
+        (let [[k size] (get by-index slot)
+              size     (min (long (or size 1)) (- n slot))]
+          (recur (+ slot size)
+                 (conj entries (or k slot) (if (= 1 size) (nth values slot) (subvec values slot (+ slot size))))))
+        (PersistentArrayMap. (object-array entries))))))
+
+(defn slot-count
+  "How many slots the controls of a SynthDef have.
+
+      (slot-count {\"freq\" {:index 0 :size 1}, \"pan\" {:index 1 :size 2}})  ;=> 3"
+  ^long [controls]
+  (reduce (fn [n {:keys [index size]}] (max (long n) (+ (long index) (long size)))) 0 (vals controls)))
 
 (defn- number-text
   "A number with at most six digits behind the point, and at least one."
@@ -154,16 +212,65 @@
     (instance? clojure.lang.Named x) (name x)
     :else           (str x)))
 
-(defn- node-text [{:keys [id kind] :as node}]
-  (str id " " (if (= :synth kind) (value-text (:def node)) (name kind))))
+(def ^:private colours
+  "What stands before each part of a text at a terminal."
+  {:id "\u001b[2m", :group "\u001b[34m", :synth "\u001b[32m", :key "\u001b[36m", :note "\u001b[33m", :bus "\u001b[35m"})
 
-(defn- controls-text [controls]
-  (str/join ", " (map (fn [[k v]] (str (if (int? k) k (value-text k)) ": " (value-text v))) controls)))
+(defn- paint [colours? part text]
+  (if colours? (str (get colours part) text "\u001b[0m") text))
+
+(defn- node-text [{:keys [id kind paused parallel] k :key :as node} {:keys [ids colours]}]
+  (str/join " "
+            (cond-> []
+              ids       (conj (paint colours :id (str id)))
+              true      (conj (paint colours kind (if (= :synth kind) (value-text (if (some? (:def node)) (:def node) "?")) (name kind))))
+              (some? k) (conj (paint colours :key (pr-str k)))
+              paused    (conj (paint colours :note "(paused)"))
+              parallel  (conj (paint colours :note "(parallel)")))))
+
+(defn- controls-text [controls {:keys [colours]}]
+  (str/join ", " (map (fn [[k v]] (str (if (int? k) k (value-text k)) ": "
+                                       (if (string? v) (paint colours :bus v) (value-text v))))
+                      controls)))
+
+(defn- count-below
+  "How many nodes are below a node."
+  [node]
+  (loop [todo (list node), n 0]
+    (if-let [{:keys [children]} (peek todo)]
+      (recur (into (pop todo) children) (+ n (count children)))
+      n)))
+
+(defn- counted [n what]
+  (str n " " what (when (not= 1 n) "s")))
+
+(defn- shortcomings
+  "What the last lines of a text say of a tree that does not tell all."
+  [{:keys [complete? missing changed mappings?]} {:keys [controls]}]
+  (let [lack (fn [k what] (let [n (count (filter (fn [[_ ks]] (contains? ks k)) missing))]
+                            (when (pos? n) (str (name k) " of " (counted n what)))))]
+    (cond-> []
+      (false? complete?)
+      (conj (str "INCOMPLETE"
+                 (when-let [parts (seq (keep identity [(lack :children "group") (lack :def "synth") (lack :controls "synth")]))]
+                   (str ", not read: " (str/join ", " parts)))
+                 (when (seq changed)
+                   (str ", changed while it was read: " (counted (count changed) "group")))))
+
+      (and controls (false? mappings?))
+      (conj "Of controls that are mapped, some are shown with a value in place of the bus."))))
 
 (defn text
   "A tree, as `parse` returns it, as lines of text: each node with its id and, for
   a synth, the name of its SynthDef, below it its controls, each level indented by
-  four spaces. Numbers are rounded to six digits behind the point.
+  four spaces. A node's `:key` stands behind it, and whether it is `:paused` or
+  `:parallel`. Numbers are rounded to six digits behind the point. A tree that is not
+  `:complete?` says so in the last line.
+
+  `:ids`       whether ids are shown (default true)
+  `:controls`  whether controls are (default true)
+  `:depth`     how many levels below the top are shown (default: all)
+  `:colours`   whether with the colours of a terminal (default false)
 
       (println (text tree))
 
@@ -171,11 +278,17 @@
           1 group
               1000 bell
                   out: 4.0, freq: 440.0, amp: 0.1"
-  [tree]
-  (loop [todo (list [0 tree]), lines []]
-    (if-let [[depth {:keys [controls children] :as node}] (peek todo)]
-      (let [indent (str/join (repeat depth "    "))]
-        (recur (into (pop todo) (map (fn [child] [(inc depth) child])) (reverse children))
-               (cond-> (conj lines (str indent (node-text node)))
-                 (seq controls) (conj (str indent "    " (controls-text controls))))))
-      (str "NODE TREE " (str/join "\n" lines)))))
+  ([tree] (text tree {}))
+  ([tree options]
+   (let [{:keys [depth] :as options} (merge {:ids true, :controls true} options)]
+     (loop [todo (list [0 tree]), lines []]
+       (if-let [[level {:keys [controls children] :as node}] (peek todo)]
+         (let [indent (str/join (repeat level "    "))
+               cut?   (and depth (<= (long depth) (long level)) (seq children))]
+           (recur (if cut?
+                    (pop todo)
+                    (into (pop todo) (map (fn [child] [(inc (long level)) child])) (rseq (vec children))))
+                  (cond-> (conj lines (str indent (node-text node options)))
+                    (and (:controls options) (seq controls)) (conj (str indent "    " (controls-text controls options)))
+                    cut?                                     (conj (str indent "    … " (counted (count-below node) "node"))))))
+         (str "NODE TREE " (str/join "\n" (into lines (shortcomings tree options)))))))))

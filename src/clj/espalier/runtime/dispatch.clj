@@ -19,7 +19,8 @@
   (:import
    (espalier.kernel OscMessage)
    (java.util ArrayList Queue)
-   (java.util.concurrent CompletableFuture ConcurrentHashMap ConcurrentLinkedQueue CopyOnWriteArrayList ExecutionException TimeUnit TimeoutException)
+   (java.util.concurrent BlockingQueue CompletableFuture ConcurrentHashMap ConcurrentLinkedQueue CopyOnWriteArrayList ExecutionException
+                         LinkedBlockingQueue TimeUnit TimeoutException)
    (java.util.concurrent.atomic AtomicBoolean AtomicInteger)
    (java.util.function Function)))
 
@@ -36,11 +37,16 @@
 ;; nil; `step` is the one that is open; what comes meanwhile is collected.
 (deftype ^:private Watch [windows claims? finished? ^CompletableFuture answer ^ArrayList seen ^objects step])
 
+;; A call that takes in all that answers its bundles of questions. `marks` says by fence whether what comes behind it is
+;; its own; messages, and the keys of fences that are answered, come in the order of their arrival.
+(deftype ^:private Collector [hears news ^ConcurrentHashMap marks ^AtomicBoolean open ^BlockingQueue came])
+
 (deftype Dispatcher
   [^ConcurrentHashMap by-reply     ; address of a reply -> waiters, the oldest first
    ^ConcurrentHashMap by-command   ; command that was sent -> waiters
-   ^ConcurrentHashMap by-fence     ; key of a fence -> waiter or watch
+   ^ConcurrentHashMap by-fence     ; key of a fence -> waiter, watch or collector
    ^CopyOnWriteArrayList watches
+   ^CopyOnWriteArrayList collectors
    ^AtomicInteger waiting          ; how many wait
    ^AtomicInteger fences           ; counts them
    handlers                        ; atom: id -> {:address, or nil for any; :worker}
@@ -54,7 +60,7 @@
                 behind that it loses messages (`:behind`)
   `on-failure`  called with a `/fail` that nobody waits for, a vector"
   [on-fault on-failure]
-  (Dispatcher. (ConcurrentHashMap.) (ConcurrentHashMap.) (ConcurrentHashMap.) (CopyOnWriteArrayList.)
+  (Dispatcher. (ConcurrentHashMap.) (ConcurrentHashMap.) (ConcurrentHashMap.) (CopyOnWriteArrayList.) (CopyOnWriteArrayList.)
                (AtomicInteger.) (AtomicInteger.) (atom {}) on-fault on-failure))
 
 ;; ---- fences
@@ -153,13 +159,17 @@
   [^Waiter w]
   (.isDone ^CompletableFuture (.-answer w)))
 
-(defn- rethrown
-  "Wrapped anew, so that its stack trace shows the call that waited."
-  [^ExecutionException e]
-  (let [cause (ex-cause e)]
-    (ex-info (ex-message cause) (or (ex-data cause) {}) cause)))
+(defn- anew
+  "Wrapped, so that its stack trace shows the call that waited."
+  [^Throwable e]
+  (ex-info (ex-message e) (or (ex-data e) {}) e))
 
-(defn- no-answer [request expected timeout-ms]
+(defn- rethrown [^ExecutionException e]
+  (anew (ex-cause e)))
+
+(defn no-answer
+  "The error of a request that nobody has answered in time."
+  [request expected timeout-ms]
   (error/error :no-answer
                (str "No answer to " (binding [*print-length* 8] (pr-str request)) " within " timeout-ms " ms: the server is busy, stopped or gone."
                     " :timeout-ms says how long to wait.")
@@ -331,6 +341,62 @@
                 false
                 (.-watches d))))))
 
+;; ---- calls that collect
+
+(defn collector!
+  "Registers a call that asks many questions. Each of its bundles has a fence before
+  the questions and one behind them: what comes between their answers is of these
+  questions only, and nobody else hears of it but the handlers.
+
+  `hears`  the addresses of the replies
+  `news`   addresses that are collected at any time, and reach everybody else too"
+  [^Dispatcher d hears news]
+  (let [c (Collector. hears news (ConcurrentHashMap.) (AtomicBoolean. false) (LinkedBlockingQueue.))]
+    (.incrementAndGet ^AtomicInteger (.-waiting d))
+    (.add ^CopyOnWriteArrayList (.-collectors d) c)
+    c))
+
+(defn fences!
+  "Registers fences of a collector: by key, whether what comes behind it is its own."
+  [^Dispatcher d ^Collector c fences]
+  (doseq [[k own?] fences]
+    (.put ^ConcurrentHashMap (.-marks c) k own?)
+    (.put ^ConcurrentHashMap (.-by_fence d) k c)))
+
+(defn collected!
+  "The next that has come for a collector: a kernel message, or the key of a fence that
+  is answered; nil where nothing comes within `timeout-ms`. Throws what `fail-all!` was
+  given when the server goes away meanwhile."
+  [^Collector c timeout-ms]
+  (let [x (.poll ^BlockingQueue (.-came c) timeout-ms TimeUnit/MILLISECONDS)]
+    (if (instance? Throwable x) (throw (anew x)) x)))
+
+(defn uncollect!
+  "Takes a collector out; returns nil. The answers of its fences that still come are
+  nobody's."
+  [^Dispatcher d ^Collector c]
+  (.set ^AtomicBoolean (.-open c) false)
+  (when (.remove ^CopyOnWriteArrayList (.-collectors d) c)
+    (.decrementAndGet ^AtomicInteger (.-waiting d)))
+  nil)
+
+(defn- fence-collected! [^Dispatcher d ^Collector c k]
+  (.remove ^ConcurrentHashMap (.-by_fence d) k)
+  (.set ^AtomicBoolean (.-open c) (boolean (.remove ^ConcurrentHashMap (.-marks c) k)))
+  (.add ^BlockingQueue (.-came c) k))
+
+(defn- taken?
+  "Gives a message to the collectors; returns whether it is of one alone."
+  [^Dispatcher d ^OscMessage m]
+  (let [address (.address m)]
+    (reduce (fn [own? ^Collector c]
+              (let [its-own? (and (.get ^AtomicBoolean (.-open c)) (contains? (.-hears c) address))]
+                (when (or its-own? (contains? (.-news c) address))
+                  (.add ^BlockingQueue (.-came c) m))
+                (or own? its-own?)))
+            false
+            (.-collectors d))))
+
 (defn fail-all!
   "Ends every wait with the exception `e`."
   [^Dispatcher d e]
@@ -340,6 +406,9 @@
   (doseq [^Watch w (.-watches d)]
     (unwatch! d w)
     (.completeExceptionally ^CompletableFuture (.-answer w) e))
+  (doseq [^Collector c (.-collectors d)]
+    (uncollect! d c)
+    (.add ^BlockingQueue (.-came c) e))
   (.clear ^ConcurrentHashMap (.-by_fence d)))
 
 ;; ---- handlers
@@ -400,8 +469,11 @@
   (let [address  (.address m)
         fence    (when-not (.isEmpty ^ConcurrentHashMap (.-by_fence d)) (fence-key m))
         fenced   (when fence (.get ^ConcurrentHashMap (.-by_fence d) fence))
-        claimed? (when-not (.isEmpty ^CopyOnWriteArrayList (.-watches d)) (seen! d m))]
+        claimed? (when-not (.isEmpty ^CopyOnWriteArrayList (.-watches d)) (seen! d m))
+        taken?   (when-not (or fenced (.isEmpty ^CopyOnWriteArrayList (.-collectors d))) (taken? d m))]
     (cond
+      taken?                    nil
+      (instance? Collector fenced) (fence-collected! d fenced fence)
       (instance? Watch fenced)  (step-on! d fenced fence)
       (instance? Waiter fenced) (fenced! d fenced)
       (= "/fail" address)       (when-not (or claimed? (note! d m))

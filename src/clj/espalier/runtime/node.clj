@@ -15,7 +15,8 @@
    [espalier.runtime.handle :as handle]
    [espalier.runtime.mirror :as mirror]
    [espalier.runtime.moment :as moment]
-   [espalier.runtime.session :as session]))
+   [espalier.runtime.session :as session]
+   [espalier.runtime.tree-query :as tree-query]))
 
 (set! *warn-on-reflection* true)
 
@@ -416,7 +417,7 @@
         session (live-entity group #{:group})]
     (moment/refuse-inside! "children")
     (mapv (fn [{:keys [id kind def]}] (cond-> (entities/known-node server session kind id) def (assoc :def def)))
-          (:children (session/read-tree session (:id group) (or timeout-ms (:timeout-ms session)))))))
+          (:children (tree-query/read-tree session (:id group) {:controls? false, :timeout-ms (or timeout-ms (:timeout-ms session))})))))
 
 (defn active?
   "See `espalier.core/active?`."

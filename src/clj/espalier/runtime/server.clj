@@ -14,6 +14,7 @@
    [espalier.runtime.link :as link]
    [espalier.runtime.session :as session]
    [espalier.runtime.trace :as trace]
+   [espalier.runtime.tree-query :as tree-query]
    [espalier.runtime.worker :as worker])
   (:import
    (espalier.kernel ServerProcess ServerProcess$Ask ServerProcess$Exit)
@@ -128,7 +129,8 @@
                (entities/login
                  s opts
                  (session/open! (.-dispatcher s) opts (options/engine opts) owner?
-                   {:on-packet      #(trace/add! (.-trace s) :received %)
+                   {:mend!          tree-query/mend!
+                    :on-packet      #(trace/add! (.-trace s) :received %)
                     :on-sent        #(trace/add! (.-trace s) :sent %)
                     :on-malformed   #(emit! s :malformed-packet {:error %})
                     :on-unreachable (fn [e]

@@ -11,7 +11,6 @@
    [espalier.model.options :as options]
    [espalier.model.register :as register]
    [espalier.model.state :as state]
-   [espalier.model.tree :as tree]
    [espalier.runtime.dispatch :as dispatch]
    [espalier.runtime.link :as link]
    [espalier.runtime.mirror :as mirror]
@@ -346,87 +345,6 @@
   (link/send! link {:packets (conj (vec before)
                                    (into ["/g_new"] (mapcat (fn [c] [(default-group-id c) 1 0])) (range n)))}))
 
-;; ---- the mirror
-
-(defn- tree-of
-  "The nested tree that the `/n_info`s of all nodes tell; a parallel group's children
-  are in no order."
-  [infos]
-  (let [children  (group-by (fn [[_ _ parent]] (long parent)) (vals infos))
-        in-order  (fn [siblings]
-                    (let [by-id (into {} (map (juxt (comp long second) identity)) siblings)
-                          first-one (some (fn [[_ id _ previous]] (when (= -1 previous) (long id))) siblings)
-                          chained   (into [] (take-while some?)
-                                          (take (inc (count siblings))
-                                                (iterate (fn [id] (let [[_ _ _ _ next] (by-id id)] (when (contains? by-id (some-> next long)) (long next))))
-                                                         first-one)))]
-                      (if (= (count chained) (count siblings)) chained (mapv (comp long second) siblings))))]
-    ;; From the leaves up, for trees may be deeper than the stack.
-    (loop [todo [0], order []]
-      (if (seq todo)
-        (let [below (mapcat #(in-order (children %)) (filter children todo))]
-          (recur below (into order todo)))
-        (get (reduce (fn [built id]
-                       (let [[_ _ _ _ _ group] (infos id)]
-                         (assoc built id
-                                (if (or (= 0 id) (= 1 group))
-                                  {:id id, :kind :group, :children (mapv built (in-order (children id)))}
-                                  {:id id, :kind :synth, :def nil}))))
-                     {} (rseq order))
-             0)))))
-
-(defn- neighbours
-  "The ids that an `/n_info` names."
-  [[_ _ parent previous next _ head tail]]
-  (into [] (comp (filter some?) (map long) (filter pos?)) [parent previous next head tail]))
-
-(defn- walked-tree
-  "The tree found by asking node by node, from those that are known to those that
-  they name."
-  [{:keys [mirror engine] :as session} timeout-ms]
-  (loop [asked #{}, infos {}, todo (cond-> (set (keys (:nodes (mirror/known mirror)))) (= :supernova engine) (disj 0))]
-    (if (seq todo)
-      (let [found (look-at! session todo timeout-ms)
-            asked (into asked todo)
-            new   (into #{} (comp (mapcat neighbours) (remove asked)) (vals found))
-            ;; Ids are given in a row, so what is near one that was missed was probably missed too.
-            near  (into new (comp (mapcat (fn [id] (range (max 1 (- (long id) 64)) (+ (long id) 64)))) (remove asked)) new)]
-        (recur asked (merge infos found) near))
-      (tree-of (dissoc infos 0)))))
-
-(defn- subtree
-  "The node of a tree with that id, or nil."
-  [tree id]
-  (loop [todo (list tree)]
-    (when-let [node (peek todo)]
-      (if (= id (:id node))
-        node
-        (recur (into (pop todo) (:children node)))))))
-
-(defn read-tree
-  "The node tree below a group without controls, as `espalier.model.tree/parse` has it,
-  of any size: where it does not fit into one reply, node by node."
-  [session id timeout-ms]
-  (try
-    (tree/parse (question! session ["/g_queryTree" id 0] timeout-ms))
-    (catch clojure.lang.ExceptionInfo e
-      (or (when (= :espalier.error/reply-too-large (error/code e))
-            (subtree (walked-tree session timeout-ms) id))
-          (throw e)))))
-
-(defn mend!
-  "Makes a mirror right: reads the tree until nothing happens meanwhile, ten times at
-  the most; then the server's next counts bring it here again."
-  [{:keys [timeout-ms] :as session} mirror]
-  (try
-    (loop [tries 10]
-      (if (mirror/replant! mirror #(read-tree session 0 timeout-ms))
-        (run! (fn [id] (when-not (mirror/there? mirror id) (.remove ^ConcurrentHashMap (:node-births session) id)))
-              (vec (keys (:node-births session))))
-        (when (< 1 tries) (recur (dec tries)))))
-    ;; The server is gone, or too busy to say; the next look at its counts asks again.
-    (catch clojure.lang.ExceptionInfo _)))
-
 ;; ---- coming and going
 
 (defn open!
@@ -435,6 +353,7 @@
   `options`     as `espalier.model.options/check` returns them
   `engine`      what the server is taken for until it says
   `owner?`      whether we have booted it: then all default groups are made
+  `mend!`       called with the session and its mirror where that may be wrong
   `on-packet`, `on-sent`  called with each kernel message that arrives, each kernel
                 packet that was sent
   `on-malformed`, `on-unreachable`, `on-closed`  called by the link, with an
@@ -443,7 +362,7 @@
   Throws `:espalier.error/nobody-listens`, `:espalier.error/no-answer`,
   `:espalier.error/too-many-clients`, `:espalier.error/already-registered`; the
   link is closed then."
-  [dispatcher {:keys [protocol timeout-ms] :as options} engine owner? {:keys [on-packet on-sent on-malformed on-unreachable on-closed]}]
+  [dispatcher {:keys [protocol timeout-ms] :as options} engine owner? {:keys [mend! on-packet on-sent on-malformed on-unreachable on-closed]}]
   (let [heard   (AtomicLong. (milliseconds))
         opened  (promise)
         mirror  (mirror/mirror (fn [m] (when-let [session (deref opened 0 nil)] (mend! session m))))
@@ -496,6 +415,8 @@
                              :freeing     (ConcurrentHashMap.)
                              :node-births (ConcurrentHashMap.)
                              :before-end  (ConcurrentHashMap.)
+                             :protocol    protocol
+                             :memory-bytes (* 1024 (long (:memory-size options)))
                              :tells-failures? (engine/trait (:engine session) :tells-failures?)
                              :limit-bytes (get (engine/trait (:engine session) :max-packet-bytes) protocol)
                              :ids         (allocators options client-id maximum-logins))]

@@ -30,9 +30,6 @@ public final class OscCodec {
   /** From this many floats at the end of a message on, the direct path is taken. */
   private static final int FLOAT_RUN = 16;
 
-  /** Up to this many arguments a message of integers, floats and strings is read directly. */
-  private static final int MAX_FLAT = FLOAT_RUN - 1;
-
   /** How deep bundles may nest in what is received; no server sends any. */
   private static final int MAX_DEPTH = 64;
 
@@ -274,13 +271,13 @@ public final class OscCodec {
       return OscMessage.received(address, List.of());
     }
     int tagsEnd = indexOfNul(in, tags);
-    Object[] flat = flat(in, tags, tagsEnd);
-    if (flat != null) {
-      return OscMessage.received(address, flat);
-    }
     int run = 0;
     while (in.get(tagsEnd - 1 - run) == 'f') {
       run++;
+    }
+    Object[] flat = run < FLOAT_RUN ? flat(in, tags, tagsEnd) : null;
+    if (flat != null) {
+      return OscMessage.received(address, flat);
     }
     boolean direct = run >= FLOAT_RUN && in.get(tags) == ',' && !inArray(in, tags, tagsEnd);
     // JavaOSC refuses some addresses that servers do send, so it gets one that it likes.
@@ -301,10 +298,10 @@ public final class OscCodec {
     return OscMessage.received(address, head, tail);
   }
 
-  /** The arguments of a short message of integers, floats and strings alone; null for any other. */
+  /** The arguments of a message of integers, floats and strings alone; null for any other. */
   private static Object[] flat(ByteBuffer in, int tags, int tagsEnd) {
     int count = tagsEnd - tags - 1;
-    if (count > MAX_FLAT || in.get(tags) != ',') {
+    if (in.get(tags) != ',') {
       return null;
     }
     for (int i = tags + 1; i < tagsEnd; i++) {
