@@ -24,12 +24,14 @@
    [espalier.runtime.bus :as bus]
    [espalier.runtime.entities :as entities]
    [espalier.runtime.executable :as executable]
+   [espalier.runtime.follow :as follow]
    [espalier.runtime.handle :as handle]
    [espalier.runtime.mirror :as mirror]
    [espalier.runtime.moment :as moment]
    [espalier.runtime.node :as node]
    [espalier.runtime.playing :as playing]
    [espalier.runtime.port :as port]
+   [espalier.runtime.reconcile :as reconcile]
    [espalier.runtime.recording :as recording]
    [espalier.runtime.server :as server]
    [espalier.runtime.session :as session]
@@ -208,6 +210,7 @@
       a handler threw          :handler-failed(:error)
       a handler is too slow    :handler-behind(:behind), and messages to it are dropped
       no OSC packet arrived    :malformed-packet(:error)
+      a followed tree was not reconciled       :reconcile-failed(:error :reference)
       our server did a bundle after its time   :late(:late-s), in seconds; supernova's whole seconds are unknown
 
   What is in [ ] happens where it applies: a process that is killed for being
@@ -1296,3 +1299,145 @@
       (sc/await-recording (sc/record! s \"take.wav\" {:duration-s 2}))"
   ([recording] (await-recording recording {}))
   ([recording opts] (recording/await-recording recording opts)))
+
+;; ---- declared trees
+
+(defn reconcile!
+  "Makes what plays what is declared, by the fewest changes: nodes that stay the same
+  are moved, set, paused, and sound on. All takes effect at once. Returns a report.
+
+      (sc/reconcile! s [:group {:key :mix}
+                         [:synth {:key :bass, :def :bass} {:freq 55}]])
+
+  `tree`  what is to be in the group `:root`: a node, a sequence of nodes, or nil for none,
+          as `espalier.model.form` tells; or a map of that as `:tree`, and what it needs:
+
+      {:buses     {:verb 2, :lfo :control}                 ; audio channels, or {:rate :control, :count 2}
+       :buffers   {:kick \"kick.wav\", :table {:frame-count 1024}} ; a path, or what `add-buffer!` takes
+       :synthdefs [bell]                                   ; as `add-synthdefs!` takes them
+       :tree      [:synth {:key :kick, :def :player} {:buffer :kick, :out :verb, :rate [:map :lfo]}]}
+
+  SynthDefs, as values, are sent first, once each; buses and buffers live as long as
+  they are declared.
+
+  A node is the same as before by its `:key`. One without a key is so by its group, kind,
+  SynthDef and order. A node that is not declared any more is freed. A synth with
+  another SynthDef is replaced at its place. A control that is not declared keeps its
+  value, and one that was set by hand is set again.
+
+  `:root`        the group, or the id of one, whose content is declared: all of it, also what was
+                 made there by hand. Without it, it is the default group, and what is directly in
+                 that and was never declared stays as it is. A tree of one group that has an
+                 `:id` and no `:key`, as `query-tree` returns it, is the content of that group
+  `:at`          when it takes effect, as for `at` (default: now). It is not waited for then, and
+                 what is declared later for the same root does not happen before
+  `:prune`       whether nodes in declared groups that were never declared are freed (default true)
+  `:confirm`     with `:at`, whether to wait all the same
+  `:timeout-ms`  how long each wait may take (default: the handle's, 5,000)
+
+  The report is a map that prints in one line:
+
+  | key | what it tells |
+  |---|---|
+  | `:before` `:after` | the trees of the root, what is still to come included |
+  | `:edits` `:requests` | what was done, see `espalier.model.diff`, and what was sent |
+  | `:ids`          | from keys to node ids |
+  | `:bundle-count` `:byte-count` | how much was sent; nothing where nothing differs |
+  | `:confirmed?`   | whether the server was seen to be so |
+  | `:differences`  | the edits that are missing all the same, each with `:why`: a synth that has freed itself, for example. Declared with `:once true` it is none |
+
+  Calls of several threads go one after the other. Where another client interferes
+  it is tried three times.
+
+  Throws, before anything has changed, `:espalier.error/invalid-tree`, `:espalier.error/duplicate-key`,
+  `:espalier.error/unknown-name`, `:espalier.error/unknown-synthdef`, `:espalier.error/unknown-control`,
+  `:espalier.error/no-such-node` for a root that is not there, `:espalier.error/too-many-nodes` for a tree that does not
+  fit, what `add-synthdefs!` and `add-buffer!` throw; and the errors of what the server
+  refused, with the `:report` of what has become of it.
+
+      (sc/reconcile! s nil)"
+  ([s tree] (reconcile! s tree {}))
+  ([s tree opts] (reconcile/reconcile! s tree opts)))
+
+(defn plan
+  "What `reconcile!` would do, without doing it: a map of `:before`, `:after`, `:edits`,
+  `:requests` and `:ids`, which prints as the edits in words. Ids of nodes, buses and buffers
+  that would be made are the next free ones.
+
+  Takes the `:root`, `:prune` and `:timeout-ms` of `reconcile!`, and throws what it throws before anything has
+  changed.
+
+      (sc/plan s [:synth {:key :bass, :def :bass} {:freq 60}])  ;=> #<Plan set :bass: freq 60.0>"
+  ([s tree] (plan s tree {}))
+  ([s tree opts] (reconcile/plan s tree opts)))
+
+(defn drift
+  "How what plays differs from what was declared: the edits that would mend it, a
+  vector, empty where nothing does. The server is asked, controls and all.
+
+  `:root`        the group whose content was declared (default: all of those)
+  `:timeout-ms`  how long to read each (default: the handle's, 5,000)
+
+  Throws `:espalier.error/server-offline`, `:espalier.error/no-answer`, `:espalier.error/not-declared`.
+
+      (sc/drift s)  ;=> [{:edit :set, :node :bass, :controls {\"freq\" 55.0}}]"
+  ([s] (drift s {}))
+  ([s opts] (reconcile/drift s opts)))
+
+(defn repair!
+  "Mends what `drift` finds. Returns the reports of `reconcile!`, one for each root, and
+  takes what `drift` takes.
+
+  `:timeout-ms`  how long each wait may take (default: the handle's, 5,000)
+
+  Throws what `drift` throws, and the errors of what the server refused."
+  ([s] (repair! s {}))
+  ([s opts] (reconcile/repair! s opts)))
+
+(defn node
+  "The group or synth that was declared with a key, an entity, or nil where it is not
+  there.
+
+      (sc/set-controls! (sc/node s :bass) {:freq 60})"
+  [s k]
+  (reconcile/node s k))
+
+(defn follow!
+  "Keeps the server in the shape that an atom, var, ref or agent has, from now on: each
+  change is reconciled, and what changes meanwhile as one. With a var, evaluating a `def`
+  again changes the sound.
+
+  `reference`    holds what `reconcile!` takes
+  `:root` `:prune` `:timeout-ms`  as for `reconcile!`
+  `:repair-ms`   looks so often, in milliseconds, whether what plays has drifted, and repairs it
+                 (default: never)
+
+  Returns a handle for `unfollow!` and `await-followed`, a `java.io.Closeable`. Deref it for `:status`, `:change-count`,
+  `:bundle-count`, `:byte-count`, the last `:report`, and the `:error` of the last change where that failed: then what plays stays as
+  it was, and it is the lifecycle event :reconcile-failed too. A server that is
+  booted or connected again is reconciled anew. To follow a reference again
+  replaces the following before.
+
+  Throws what `reconcile!` throws for what the reference holds now; it is not followed then.
+
+      (def tree [:synth {:key :bass, :def :bass} {:freq 55}])
+      (sc/follow! s #'tree)
+      (def tree [:synth {:key :bass, :def :bass} {:freq 60}])"
+  ([s reference] (follow! s reference {}))
+  ([s reference opts] (follow/follow! s reference opts)))
+
+(defn unfollow!
+  "Follows a reference no longer, and leaves what plays as it is. Returns the handle;
+  harmless when it has ended."
+  [followed]
+  (follow/unfollow! followed))
+
+(defn await-followed
+  "Waits until what the reference held when this was called has been reconciled, and
+  returns the last report; nil for a server that is offline.
+
+  `:timeout-ms`  how long to wait (default: that of the following)
+
+  Throws the error of the last change where that failed, `:espalier.error/no-answer`, `:espalier.error/not-followed`."
+  ([followed] (await-followed followed {}))
+  ([followed opts] (follow/await-followed followed opts)))

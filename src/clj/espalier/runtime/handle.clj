@@ -66,7 +66,7 @@
   "The names of all lifecycle events; `espalier.core/on-lifecycle!` tells their order."
   #{:booting :process-booted :connecting :connected :booted :connect-failed :boot-failed :disconnecting :disconnected
     :quitting :process-quit :quit :process-died :server-silent :connection-closed :lost :woke :command-failed
-    :handler-failed :handler-behind :malformed-packet :late})
+    :handler-failed :handler-behind :malformed-packet :late :reconcile-failed})
 
 (defn- check-events [wanted]
   (let [wanted (if (keyword? wanted) [wanted] wanted)]

@@ -24,7 +24,10 @@
    [espalier.runtime.moment :as moment]
    [espalier.runtime.session :as session]
    [espalier.runtime.synthdefs :as synthdefs]
-   [espalier.runtime.worker :as worker]))
+   [espalier.runtime.tree-query :as tree-query]
+   [espalier.runtime.worker :as worker])
+  (:import
+   (java.io Writer)))
 
 (set! *warn-on-reflection* true)
 
@@ -137,11 +140,11 @@
 (defn- check-known-defs
   "Throws where the tree has a SynthDef that is neither given nor known, nor there on
   the server, which is asked once."
-  [s {:keys [mirror tells-failures?] :as session} nodes given opts]
+  [s {:keys [mirror] :as session} nodes given opts]
   (let [known   (:synthdefs (mirror/known mirror))
         there   (:there (declared/known session))
         unknown (into [] (comp (map :def) (remove #(or (contains? given %) (contains? known %) (contains? there %))) (distinct)) (synths nodes))]
-    (when (and (seq unknown) tells-failures?)
+    (when (seq unknown)
       (let [missing (synthdefs/missing s session unknown (select-keys opts [:timeout-ms]))]
         (declared/change! session update :there into (remove (set missing)) unknown)
         (when-let [d (first missing)]
@@ -220,7 +223,7 @@
   (when (mirror/unsettled? mirror)
     (session/sync! session timeout-ms))
   (when (:suspect? (mirror/known mirror))
-    (session/mend! session mirror)))
+    (tree-query/mend! session mirror)))
 
 ;; ---- plans
 
@@ -396,7 +399,7 @@
   [{:keys [mirror timeout-ms] :as session} look]
   (or (not-empty (do (session/sync! session timeout-ms) (look)))
       [])
-  (session/mend! session mirror)
+  (tree-query/mend! session mirror)
   (look))
 
 (def ^:private hopeless #{:espalier.error/too-many-nodes :espalier.error/out-of-memory :espalier.error/no-such-synthdef})
@@ -507,7 +510,27 @@
         (give-back! session (concat (vals buses) (vals buffers)))
         (throw e)))))
 
-(defn- shown [report] (with-meta report {:type :espalier/report}))
+(defn- counted [n what] (str n " " what (when (not= 1 n) "s")))
+
+(defmethod print-method ::report [{:keys [edits bundle-count byte-count confirmed? differences at] :as report} ^Writer w]
+  (if edits
+    (.write w (str "#<Report " (plan/summary edits)
+                   (when (pos? (long bundle-count)) (str ", " (counted bundle-count "bundle") " of " byte-count " bytes"))
+                   (cond
+                     (seq differences) (str ", and " (counted (count differences) "difference") ", " (plan/text (first differences)) ": " (:why (first differences)))
+                     confirmed?        ", confirmed"
+                     at                (str ", at " at))
+                   ">"))
+    (print-method (vary-meta report dissoc :type) w)))
+
+(def ^:private most-edits-shown 6)
+
+(defmethod print-method ::plan [{:keys [edits] :as plan} ^Writer w]
+  (if edits
+    (.write w (str "#<Plan " (if (seq edits) (str/join "; " (map plan/text (take most-edits-shown edits))) "nothing")
+                   (when (< (long most-edits-shown) (count edits)) (str "; … " (- (count edits) (long most-edits-shown)) " more"))
+                   ">"))
+    (print-method (vary-meta plan dissoc :type) w)))
 
 (defn reconcile!
   "See `espalier.core/reconcile!`."
@@ -522,7 +545,7 @@
         (settle! session (or (:timeout-ms opts) (:timeout-ms session)))
         (let [{:keys [given buses buffers] :as wish} (wish s session x opts)]
           (try
-            (shown (carry-out! s session wish given opts nil))
+            (with-meta (carry-out! s session wish given opts nil) {:type ::report})
             (catch Throwable e
               (when-not (= buses (get-in (declared/known session) [:roots (:root wish) :buses]))
                 (give-back! session (concat (vals buses) (vals buffers))))
@@ -546,5 +569,86 @@
                   {:keys [requests resolved keys give-back!]} (planned s session before wanted edits)]
               (give-back!)
               (with-meta {:before before, :after (diff/apply-edits before resolved {:lenient true}), :edits edits, :requests requests, :ids keys}
-                         {:type :espalier/plan}))
+                         {:type ::plan}))
             (finally (give-back! session (concat (vals buses) (vals buffers))))))))))
+
+(defn- roots
+  "The ids of the groups whose content is declared: that of `:root`, or all."
+  [s session {:keys [root]}]
+  (let [known (:roots (declared/known session))]
+    (if (nil? root)
+      (sort (keys known))
+      (let [id (if (entity? root) (entities/resolve-in s session root) root)]
+        (when-not (contains? known id)
+          (throw (error/error :not-declared (str "Nothing is declared of group " (pr-str id) ". (sc/reconcile! s tree {:root …}) declares it.") {:root root})))
+        [id]))))
+
+(defn- confirmed-tree
+  "The tree of a root as the server tells it, with its controls. What it cannot tell is as
+  it is expected: which controls are mapped, of a group too large for one reply."
+  [session root {:keys [synthdefs]} timeout-ms]
+  (let [{:keys [missing changed mappings?] :as tree} (tree-query/read-tree session root {:controls? true, :timeout-ms timeout-ms})
+        mapped? (fn [v] (if (vector? v) (some string? v) (string? v)))
+        told    (fn [{:keys [id kind controls] :as node}]
+                  (if (= :group kind)
+                    node
+                    (let [expected (declared/controls-of session id)
+                          of       (get synthdefs id)]
+                      (cond-> (assoc node :controls (cond
+                                                      (nil? controls)       (or expected {})
+                                                      (false? mappings?) (into controls (filter (comp mapped? val)) expected)
+                                                      :else                 controls))
+                        of (assoc :synthdef of)))))]
+    (when (or (seq changed) (some (fn [[_ lacking]] (contains? lacking :children)) missing))
+      (throw (error/error :no-answer (str "What is in group " root " changes faster than it can be read within " timeout-ms " ms.") {:root root})))
+    (nesting/tree (mapv (fn [[node parent]] [(told node) parent]) (nesting/rows tree)))))
+
+(defn drift
+  "See `espalier.core/drift`."
+  [s opts]
+  (options/check-call opts #{:root :timeout-ms})
+  (moment/refuse-inside! "drift")
+  (let [session    (handle/live s)
+        timeout-ms (or (:timeout-ms opts) (:timeout-ms session))]
+    (declared/locked
+      session
+      (fn []
+        (into []
+              (mapcat (fn [root]
+                        (let [memory (get-in (declared/known session) [:roots root])]
+                          (:edits (edits-between (confirmed-tree session root memory timeout-ms) (assoc memory :root root) memory)))))
+              (roots s session opts))))))
+
+(defn repair!
+  "See `espalier.core/repair!`."
+  [s opts]
+  (options/check-call opts #{:root :timeout-ms})
+  (moment/refuse-inside! "repair!")
+  (let [{:keys [mirror] :as session} (handle/live s)
+        timeout-ms (or (:timeout-ms opts) (:timeout-ms session))]
+    (declared/locked
+      session
+      (fn []
+        (settle! session timeout-ms)
+        (tree-query/mend! session mirror)
+        (mapv (fn [root]
+                (let [{:keys [ids nodes pending] :as memory} (get-in (declared/known session) [:roots root])
+                      told (confirmed-tree session root memory timeout-ms)]
+                  (doseq [[{:keys [id controls]}] (nesting/rows told) :when (and controls (contains? ids id))]
+                    (declared/remember-controls! session id controls))
+                  (with-meta
+                    (carry-out! s session (assoc memory :root root) (given-synthdefs nodes nil) (select-keys opts [:timeout-ms])
+                                (reduce (fn [tree {:keys [edits]}] (diff/apply-edits tree edits {:lenient true})) told pending))
+                    {:type ::report})))
+              (roots s session opts))))))
+
+(defn node
+  "See `espalier.core/node`."
+  [s k]
+  (let [{:keys [mirror client-id] :as session} (handle/live s)
+        known (:roots (declared/known session))
+        own   (session/default-group-id client-id)
+        id    (some (fn [root] (get-in known [root :keys k])) (cons own (keys known)))
+        {:keys [kind]} (get (:nodes (mirror/known mirror)) id)]
+    (when (and kind (mirror/there? mirror id))
+      (entities/known-node s session kind id))))

@@ -21,6 +21,7 @@
    [espalier.runtime.link :as link]
    [espalier.runtime.mirror :as mirror]
    [espalier.runtime.moment :as moment]
+   [espalier.runtime.session :as session]
    [espalier.runtime.synthdef-file :as synthdef-file])
   (:import
    (espalier.kernel ServerOutput ServerOutput$Meaning ServerProcess ServerProcess$Line)
@@ -218,19 +219,40 @@
                (rejected (keep (fn [d] (when-let [problems (seq (check/unmet d unmet engine))] [d (vec problems)])) defs)
                          (complaints process line)))))))
 
-(defn missing
-  "Those of these names that scsynth does not know, a vector: synths are asked for in a group that
+(defn- refused-names
+  "Those of these names that scsynth does not know: synths are asked for in a group that
   cannot be, and it looks for the SynthDef first."
-  [s {:keys [maximum-node-count]} names opts]
+  [s names opts]
+  (try (moment/call-at s (assoc opts :confirm true) (fn [] (run! #(moment/send-raw! s ["/s_new" % -1 0 Integer/MAX_VALUE]) names)))
+       nil
+       (catch clojure.lang.ExceptionInfo e
+         (let [failures (or (:failures (ex-data e)) [e])]
+           (when-not (every? #(:request (ex-data %)) failures) (throw e))
+           (keep #(when (= :espalier.error/no-such-synthdef (error/code %)) (second (:request (ex-data %)))) failures)))))
+
+(defn- unmade-names
+  "Those of these names of which supernova makes no synth: each is asked for, looked at
+  and freed in one bundle, before it could be heard."
+  [{:keys [client-id timeout-ms] :as session} names opts]
+  (let [ids     (into {} (map (fn [n] [(entities/next-permanent session) n])) names)
+        [k end] (session/fence! session true)
+        group   (session/default-group-id client-id)
+        seen    (session/watch! session
+                                [{:packets (-> (into [] (mapcat (fn [[id n]] [["/s_new" n id 1 group] ["/n_query" id] ["/n_free" id]])) ids)
+                                               (conj end))}]
+                                {k nil} (constantly false) (fn [answered _] (= k answered)) (or (:timeout-ms opts) timeout-ms))
+        made    (into #{} (keep (fn [{[address id] :message}] (when (= "/n_info" address) (long id)))) seen)
+        unmade  (remove (comp made key) ids)]
+    (run! #(entities/permanent-again! session (key %)) unmade)
+    (map val unmade)))
+
+(defn missing
+  "Those of these names of SynthDefs that the server does not know, a vector."
+  [s {:keys [maximum-node-count tells-failures?] :as session} names opts]
   (filterv
     (into #{}
-      (mapcat (fn [names]
-                (try (moment/call-at s (assoc opts :confirm true) (fn [] (run! #(moment/send-raw! s ["/s_new" % -1 0 Integer/MAX_VALUE]) names)))
-                     (catch clojure.lang.ExceptionInfo e
-                       (let [failures (or (:failures (ex-data e)) [e])]
-                         (when-not (every? #(:request (ex-data %)) failures) (throw e))
-                         (keep #(when (= :espalier.error/no-such-synthdef (error/code %)) (second (:request (ex-data %)))) failures))))))
-      (partition-all (min 100 (dec (long maximum-node-count))) names))
+          (mapcat (fn [names] (if tells-failures? (refused-names s names opts) (unmade-names session names opts))))
+          (partition-all (min 100 (dec (long maximum-node-count))) names))
     names))
 
 (defn- add-now! [s {:keys [engine limits mirror proven] :as session} defs opts]

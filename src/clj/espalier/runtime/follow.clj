@@ -1,0 +1,150 @@
+(ns espalier.runtime.follow
+  "Keeps a server in the shape of a reference: each change of an atom, var, ref or agent
+  is reconciled, one after the other on a thread of its own, and what changed meanwhile
+  as one. Each function that `espalier.core` has under the same name is documented there."
+  (:require
+   [espalier.model.error :as error]
+   [espalier.model.options :as options]
+   [espalier.runtime.handle :as handle]
+   [espalier.runtime.reconcile :as reconcile]
+   [espalier.runtime.worker :as worker])
+  (:import
+   (clojure.lang IDeref IRef)
+   (java.io Closeable Writer)
+   (java.util.concurrent CompletableFuture TimeUnit)
+   (java.util.concurrent.atomic AtomicBoolean)))
+
+(set! *warn-on-reflection* true)
+
+(declare unfollow! describe)
+
+(deftype Follow
+  [server ^IRef reference options
+   state                   ; atom: :status, :change-count, :bundle-count, :byte-count, :report, :error, :value
+   ^AtomicBoolean waiting  ; whether a change waits to be looked at
+   stop                    ; atom: what is called when it ends
+   worker]                 ; takes :changed, :again, :repair, and promises that are delivered when all before is done
+  IDeref
+  (deref [_] (dissoc @state :value))
+  Closeable
+  (close [this] (unfollow! this) nil)
+  Object
+  (toString [this] (describe this)))
+
+(defn- describe [^Follow f]
+  (let [{:keys [status change-count bundle-count error]} @(.-state f)]
+    (str "#<Follow " (if (var? (.-reference f)) (.-reference f) (.getSimpleName (class (.-reference f)))) " " (name status) ", "
+         change-count " changes in " bundle-count " bundles" (when error (str ", the last one failed: " (ex-message error))) ">")))
+
+(defmethod print-method Follow [f ^Writer w] (.write w (str f)))
+
+(prefer-method print-method Follow IDeref)
+
+(defn- reconciled! [^Follow f value report]
+  (swap! (.-state f) (fn [state]
+                       (-> state
+                           (dissoc :error)
+                           (assoc :value value, :report report, :status :following)
+                           (update :change-count inc)
+                           (update :bundle-count + (:bundle-count report))
+                           (update :byte-count + (:byte-count report))))))
+
+(defn- reconcile! [^Follow f]
+  (let [value @(.-reference f)]
+    (reconciled! f value (reconcile/reconcile! (.-server f) value (dissoc (.-options f) :repair-ms)))))
+
+(defn- failed! [^Follow f e]
+  (swap! (.-state f) assoc :error e)
+  (handle/emit! (.-server f) :reconcile-failed {:error e, :reference (.-reference f)}))
+
+(defn- repair! [^Follow f]
+  (let [s (.-server f), opts (select-keys (.-options f) [:root :timeout-ms])]
+    (when (seq (reconcile/drift s opts))
+      (run! (fn [report]
+              (swap! (.-state f) (fn [state] (-> state (update :bundle-count + (:bundle-count report)) (update :byte-count + (:byte-count report))))))
+            (reconcile/repair! s opts)))))
+
+(defn- step!
+  "Does what a worker was offered. Without a server it waits for the next."
+  [^Follow f what]
+  (if (instance? clojure.lang.IPending what)
+    (deliver what true)
+    (do
+      (when (= :changed what) (.set ^AtomicBoolean (.-waiting f) false))
+      (if (not= :online (handle/status (.-server f)))
+        (swap! (.-state f) assoc :status :offline, :value ::none)
+        (try
+          (cond
+            (= :repair what) (repair! f)
+            (or (= :again what) (not (identical? @(.-reference f) (:value @(.-state f))))) (reconcile! f))
+          (catch Exception e (failed! f e)))))))
+
+(defn- changed! [^Follow f]
+  (when (.compareAndSet ^AtomicBoolean (.-waiting f) false true)
+    (worker/offer! (.-worker f) :changed)))
+
+(defn- repair-later! [^Follow f ms]
+  (.execute (CompletableFuture/delayedExecutor ms TimeUnit/MILLISECONDS)
+            (fn []
+              (when-not (= :ended (:status @(.-state f)))
+                (worker/offer! (.-worker f) :repair)
+                (repair-later! f ms)))))
+
+(defn- watch-key [s] [::follow s])
+
+(defn follow!
+  "See `espalier.core/follow!`."
+  [s reference {:keys [repair-ms] :as opts}]
+  (options/check-call opts #{:root :prune :timeout-ms :repair-ms})
+  (when-not (and (instance? IRef reference) (instance? IDeref reference))
+    (throw (error/error :invalid-argument (str "An atom, var, ref or agent can be followed, (sc/follow! s #'tree) for example, not " (pr-str reference) ".")
+                        {:argument :reference, :value reference})))
+  (when-not (or (nil? repair-ms) (pos-int? repair-ms))
+    (throw (error/error :invalid-option (str ":repair-ms is how often what plays is looked at, in milliseconds, not " (pr-str repair-ms) ".") {:option :repair-ms, :value repair-ms})))
+  (let [k    (watch-key s)
+        made (promise)
+        f    (Follow. s reference opts
+                      (atom {:status :following, :change-count 0, :bundle-count 0, :byte-count 0, :value ::none})
+                      (AtomicBoolean.) (atom [])
+                      (worker/worker (fn [what] (step! @made what)) (fn [_])))]
+    (deliver made f)
+    (reconcile! f)
+    (some-> (get (.getWatches ^IRef reference) k) meta :follow unfollow!)
+    (add-watch reference k (with-meta (fn [_ _ _ _] (changed! f)) {:follow f}))
+    (let [listener (handle/on-lifecycle! s #{:booted :connected} (fn [_] (worker/offer! (.-worker f) :again)))]
+      (reset! (.-stop f) [#(remove-watch reference k) #(handle/off! s listener)]))
+    (when repair-ms (repair-later! f repair-ms))
+    ;; What changed before there was a watch.
+    (changed! f)
+    f))
+
+(defn- check [f]
+  (when-not (instance? Follow f)
+    (throw (error/error :invalid-argument (str "This wants what (sc/follow! s reference) returns, not " (pr-str f) ".") {:value f}))))
+
+(defn unfollow!
+  "See `espalier.core/unfollow!`."
+  [^Follow f]
+  (check f)
+  (let [[stop _] (reset-vals! (.-stop f) [])]
+    (run! (fn [g] (g)) stop)
+    (swap! (.-state f) assoc :status :ended)
+    (worker/stop! (.-worker f))
+    f))
+
+(defn await-followed
+  "See `espalier.core/await-followed`."
+  [^Follow f opts]
+  (check f)
+  (let [timeout-ms (or (:timeout-ms (options/check-call opts #{:timeout-ms}))
+                       (:timeout-ms (.-options f))
+                       (:timeout-ms (handle/effective-options (.-server f))))
+        done       (promise)]
+    (when (= :ended (:status @f))
+      (throw (error/error :not-followed (str f " follows no more.") {})))
+    (worker/offer! (.-worker f) done)
+    (when-not (deref done timeout-ms nil)
+      (throw (error/error :no-answer (str f " has not done all changes within " timeout-ms " ms. :timeout-ms says how long to wait.") {:timeout-ms timeout-ms})))
+    (let [{:keys [report error]} @f]
+      (when error (throw error))
+      report)))
