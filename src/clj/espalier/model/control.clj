@@ -50,3 +50,20 @@
                                            {:argument control, :value value, :synthdef synthdef}))))))
                nil
                controls)))
+
+(defn overlay
+  "The value of a control that had `old` and is given `new`: fewer values than an array
+  has are its first.
+
+      (overlay [220.0 330.0] 110.0)  ;=> [110.0 330.0]"
+  [old new]
+  (let [values (if (vector? new) new [new])]
+    (cond
+      (and (vector? old) (< (count values) (count old))) (into values (subvec old (count values)))
+      (vector? old)                                     values
+      :else                                             new)))
+
+(defn defaults
+  "The values that the controls of a SynthDef have where nobody sets them."
+  [known]
+  (into {} (map (fn [[k {:keys [default]}]] [k default])) known))

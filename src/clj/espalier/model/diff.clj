@@ -310,8 +310,8 @@
          ref-a    (fn [^long i]
                     (let [{:keys [key]} (node-at a i), j (aget match i)]
                       (cond (zero? i)   (top (node-at b 0))
-                            (some? key) key
                             (<= 0 j)    (ref-b j)
+                            (some? key) key
                             :else       (- (+ nb i 1)))))
          out      (transient [])
          free     (fn [out salvaged?]

@@ -15,6 +15,7 @@
        :sent  {\"bass\" synthdef}                   SynthDefs that were sent for trees
        :there #{\"old\"}}                           names of others that the server was seen to have"
   (:require
+   [espalier.model.control :as control]
    [espalier.model.error :as error]
    [espalier.model.state :as state]
    [espalier.runtime.mirror :as mirror])
@@ -53,7 +54,10 @@
 (defn remember-controls!
   "Notes controls of a declared node, beside what is known of them."
   [{:keys [^Memory declared] :as session} id controls]
-  (.put ^ConcurrentHashMap (.-controls declared) id (merge (controls-of session id) controls)))
+  (.put ^ConcurrentHashMap (.-controls declared) id
+        (reduce-kv (fn [known k v] (assoc known k (if (contains? known k) (control/overlay (get known k) v) v)))
+                   (or (controls-of session id) {})
+                   controls)))
 
 (defn forget-controls!
   "Notes that nothing is known of a node any more."

@@ -356,7 +356,7 @@
 
 (defn- plan-packets
   "Requests as one bundle, or as parts of one time: `:packets`, `:windows` for a watch, and
-  `:end`, the key of the last fence."
+  `:end`, the key of the fence behind all."
   [{:keys [limit-bytes] :as session} requests at]
   (let [[open opening] (session/fence! session false)
         parts  (bundle/parts requests (- (long limit-bytes) 256))

@@ -20,6 +20,7 @@
    [espalier.runtime.delivery :as delivery]
    [espalier.runtime.entities :as entities]
    [espalier.runtime.handle :as handle]
+   [espalier.runtime.link :as link]
    [espalier.runtime.mirror :as mirror]
    [espalier.runtime.moment :as moment]
    [espalier.runtime.session :as session]
@@ -82,8 +83,14 @@
                          (assoc (make name spec) :spec spec, :new? true))])))
         specs))
 
-(defn- give-back! [session rows]
-  (run! (fn [{:keys [entity new?]}] (when new? (entities/give-back! entity session))) rows))
+(defn- give-back!
+  "Gives back buses and buffers that were taken anew and are not kept; what the server
+  has made is freed."
+  [{:keys [mirror] :as session} rows]
+  (doseq [{:keys [entity new?]} rows :when new?]
+    (if (and (= :buffer (:kind entity)) (= :allocated (:status (get (:buffers (mirror/known mirror)) (:id entity)))))
+      (buffer/free! entity {})
+      (entities/give-back! entity session))))
 
 (defn- named-resources
   "The buses and buffers of a declaration, `:buses` and `:buffers` by name; ids are taken
@@ -100,6 +107,11 @@
       (catch Throwable e
         (give-back! session (vals buses))
         (throw e)))))
+
+(defn- kept
+  "Buses or buffers as they are remembered."
+  [resources]
+  (into {} (map (fn [[name row]] [name (select-keys row [:spec :entity])])) resources))
 
 ;; ---- where it is declared
 
@@ -343,7 +355,9 @@
     (run! (fn [id] (when-not (now id) (declared/forget-controls! session id))) ids)
     (doseq [{:keys [edit node id controls] :as e} resolved]
       (cond
-        (plan/makes-node? e) (when-not (= :group (:kind e)) (declared/remember-controls! session id (or controls {})))
+        (plan/makes-node? e) (when-not (= :group (:kind e))
+                               (declared/remember-controls! session id (control/defaults (get (:synthdefs (mirror/known mirror)) (:def e))))
+                               (declared/remember-controls! session id controls))
         (= :set edit)        (declared/remember-controls! session node controls)))
     (when-let [notes (seq (keep (fn [[id key]] (when (some? key) [id {:key key}])) adopted))]
       (mirror/tell! mirror [:note notes]))
@@ -353,13 +367,13 @@
                          :shared?   shared?
                          :prune     prune
                          :ids       now
-                         :keys      keys
+                         :keys      (into keys (keep (fn [[id key]] (when (and (some? key) (now id)) [key id]))) adopted)
                          :once      (into {} (filter (fn [[key def]] (or (= def (get once key)) (contains? keys key)))) wanted-once)
                          :synthdefs (into (select-keys synthdefs (filter now (clojure.core/keys synthdefs)))
                                           (keep (fn [[id {:keys [synthdef]}]] (when synthdef [id synthdef])))
                                           made)
-                         :buses     buses
-                         :buffers   buffers
+                         :buses     (kept buses)
+                         :buffers   (kept buffers)
                          :pending   (cond-> (vec pending) (and at (seq resolved)) (conj {:edits resolved, :at at}))}))))
 
 (defn- done!
@@ -402,7 +416,9 @@
   (tree-query/mend! session mirror)
   (look))
 
-(def ^:private hopeless #{:espalier.error/too-many-nodes :espalier.error/out-of-memory :espalier.error/no-such-synthdef})
+(def ^:private hopeless
+  "What no second try mends."
+  #{:espalier.error/too-many-nodes :espalier.error/out-of-memory :espalier.error/no-such-synthdef})
 
 (defn- with-reason
   "A difference with why it may be."
@@ -412,10 +428,47 @@
                   (= :free edit) "it came meanwhile"
                   :else          "it was changed meanwhile, by hand or by another client")))
 
-(defn- incomplete [e report]
+(defn- incomplete [e report restored?]
   (error/error (keyword (name (error/code e)))
-               (str (ex-message e) " The tree is not as it was declared; the :report tells what differs, (sc/repair! s) tries again.")
+               (str (ex-message e)
+                    (if restored?
+                      " What was declared before is restored; the :report tells how far it came."
+                      " The tree is not as it was declared; the :report tells what differs, (sc/repair! s) tries again."))
                (assoc (ex-data e) :report report)))
+
+(def ^:private undone-at-once
+  "So many requests of an undoing go in one bundle: a server without memory has none for
+  a large one." 100)
+
+(defn- restore!
+  "Undoes edits for which the server has no room, whatever has become of them, so that
+  what was declared before, `old`, is declared again."
+  [s {:keys [mirror link] :as session} root old before resolved timeout-ms]
+  (let [after (diff/apply-edits before resolved {:lenient true})
+        edits (diff/diff after before)
+        {:keys [requests made] :as plan} (planned s session after before edits)]
+    (remember! session root (or old {:nodes [], :shared? true, :prune true}) after before plan nil)
+    (mirror/sent! mirror made 0)
+    (doseq [some-requests (partition-all undone-at-once requests)]
+      (link/send! link {:packets some-requests})
+      (session/sync! session timeout-ms))
+    (mirror/forget! mirror (filter #(mirror/due? mirror %) made))
+    (tree-query/mend! session mirror)))
+
+(defn- passed-over
+  "The error of a plan that is not answered by a server that answers what is small: without
+  memory scsynth passes over what is large."
+  [e]
+  (error/error :out-of-memory
+               (str "The server has not done all of it, though it answers: its memory must be full. (sc/boot! s {:memory-size 65536}) boots a server with more.")
+               (assoc (ex-data e) :inferred true)
+               e))
+
+(defn- answers?
+  "Whether the server still answers."
+  [session]
+  (try (session/sync! session 1000) true
+       (catch clojure.lang.ExceptionInfo _ false)))
 
 (defn- failure-of
   "The first error of a round, also where a server tells of none: a node that has not
@@ -447,10 +500,14 @@
                         (when (= 1 round) (send-needs! s session given (:buffers wish) opts))
                         (remember! session root wish before wanted plan at)
                         (if ready
-                          (delivery/send-plan! session ready {:at at, :wait? wait?, :timeout-ms timeout-ms
-                                                              :done! #(when at
-                                                                        (done! session root resolved)
-                                                                        (when-not wait? (worker/completable (fn [] (let-go! s session old wish)))))})
+                          (try (delivery/send-plan! session ready {:at at, :wait? wait?, :timeout-ms timeout-ms
+                                                                   :done! #(when at
+                                                                             (done! session root resolved)
+                                                                             (when-not wait? (worker/completable (fn [] (let-go! s session old wish)))))})
+                               (catch clojure.lang.ExceptionInfo e
+                                 (if (and (= :espalier.error/no-answer (error/code e)) (answers? session))
+                                   {:bundle-count 0, :byte-count 0, :failures [(passed-over e)]}
+                                   (throw e))))
                           {:bundle-count 0, :byte-count 0, :failures []}))
                       (catch Throwable e
                         (when (entities/never-sent? e)
@@ -483,7 +540,10 @@
         (cond
           (not wait?)                      (finish)
           (nil? failure)                   (do (let-go! s session old wish) (finish))
-          (or (= 3 round) (hopeless (error/code failure))) (throw (incomplete failure (finish)))
+          (hopeless (error/code failure)) (let [report (finish)]
+                                            (restore! s session root old before resolved timeout-ms)
+                                            (throw (incomplete failure report true)))
+          (= 3 round)                      (throw (incomplete failure (finish) false))
           :else                            (do (mirror/forget! mirror missing)
                                                (recur (inc round) report)))))))
 
@@ -547,8 +607,9 @@
           (try
             (with-meta (carry-out! s session wish given opts nil) {:type ::report})
             (catch Throwable e
-              (when-not (= buses (get-in (declared/known session) [:roots (:root wish) :buses]))
-                (give-back! session (concat (vals buses) (vals buffers))))
+              (let [{kept-buses :buses, kept-buffers :buffers} (get-in (declared/known session) [:roots (:root wish)])
+                    unkept (fn [kept rows] (keep (fn [[name row]] (when-not (identical? (:entity row) (:entity (get kept name))) row)) rows))]
+                (give-back! session (concat (unkept kept-buses buses) (unkept kept-buffers buffers))))
               (throw e))))))))
 
 (defn plan
@@ -577,7 +638,8 @@
   [s session {:keys [root]}]
   (let [known (:roots (declared/known session))]
     (if (nil? root)
-      (sort (keys known))
+      ;; A group that has ended takes with it what was declared of it.
+      (sort (filter #(= :group (:kind (get (:nodes (mirror/known (:mirror session))) %))) (keys known)))
       (let [id (if (entity? root) (entities/resolve-in s session root) root)]
         (when-not (contains? known id)
           (throw (error/error :not-declared (str "Nothing is declared of group " (pr-str id) ". (sc/reconcile! s tree {:root …}) declares it.") {:root root})))
@@ -585,22 +647,26 @@
 
 (defn- confirmed-tree
   "The tree of a root as the server tells it, with its controls. What it cannot tell is as
-  it is expected: which controls are mapped, of a group too large for one reply."
+  it is expected: triggers, and, of a group too large for one reply, which controls are
+  mapped."
   [session root {:keys [synthdefs]} timeout-ms]
   (let [{:keys [missing changed mappings?] :as tree} (tree-query/read-tree session root {:controls? true, :timeout-ms timeout-ms})
-        mapped? (fn [v] (if (vector? v) (some string? v) (string? v)))
+        mapped? (fn [[_ v]] (if (vector? v) (some string? v) (string? v)))
+        ;; Which is 0 again after one block.
+        trigger? (fn [[k _]] (and (string? k) (str/starts-with? k "t_")))
         told    (fn [{:keys [id kind controls] :as node}]
                   (if (= :group kind)
                     node
                     (let [expected (declared/controls-of session id)
                           of       (get synthdefs id)]
-                      (cond-> (assoc node :controls (cond
-                                                      (nil? controls)       (or expected {})
-                                                      (false? mappings?) (into controls (filter (comp mapped? val)) expected)
-                                                      :else                 controls))
+                      (cond-> (assoc node :controls (if controls
+                                                      (into controls (filter #(or (trigger? %) (and (false? mappings?) (mapped? %)))) expected)
+                                                      (or expected {})))
                         of (assoc :synthdef of)))))]
     (when (or (seq changed) (some (fn [[_ lacking]] (contains? lacking :children)) missing))
-      (throw (error/error :no-answer (str "What is in group " root " changes faster than it can be read within " timeout-ms " ms.") {:root root})))
+      (throw (error/error :no-answer (str "What is in group " root " could not be read within " timeout-ms " ms: "
+                                          (if (seq changed) "it changes faster. A longer :timeout-ms may do." "the server does not tell it. (sc/server-output s) may say why."))
+                          {:root root})))
     (nesting/tree (mapv (fn [[node parent]] [(told node) parent]) (nesting/rows tree)))))
 
 (defn drift
