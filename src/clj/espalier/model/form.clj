@@ -24,6 +24,9 @@
   | `:def`      | synths | a SynthDef, or the name of one |
   | `:once`     | synths | whether it is not started again when it has ended by itself; wants a key |
 
+  A map may have `:complete?`, `:mappings?` and `:synthdef` beside, as a query or an earlier
+  tree tells them.
+
   The value of a control is a number, true or false, a buffer or bus for its number, a
   name that was declared beside the tree for the same; `[:map bus]`, \"c5\" or \"a5\" for a
   bus to be mapped to; or a sequence of these for an array. nil is as if it was not
@@ -33,40 +36,57 @@
    [espalier.model.command-type :as command-type]
    [espalier.model.entity :as entity]
    [espalier.model.error :refer [error hint]]
-   [espalier.model.nesting :as nesting]))
+   [espalier.model.nesting :as nesting])
+  (:import
+   (clojure.lang PersistentArrayMap)
+   (java.util ArrayList HashMap)))
 
 (set! *warn-on-reflection* true)
 
-;; ---- errors
+;; ---- where a part of a form is: `:path`, a list from the last step to the first, for
+;; ---- it is told in errors alone; the `:rows` so far; and the place of its `:parent` there
 
-(defn- shown [x]
-  (let [s (binding [*print-length* 6, *print-level* 4] (pr-str x))]
-    (if (< 120 (count s)) (str (subs s 0 120) "…") s)))
+(defn- within [at & steps] (update at :path into steps))
+
+(defn- whole [path] (vec (reverse path)))
+
+(defn- shown
+  ([x] (shown x 6 120))
+  ([x length most]
+   (let [s (binding [*print-length* length, *print-level* 4] (pr-str x))]
+     (if (< (long most) (count s)) (str (subs s 0 most) "…") s))))
 
 (defn- trail
-  "Where a node is, in words: the keys of the groups above it."
-  [rows parent]
+  "Which groups a node is in, in words: the keys of the last few."
+  [{:keys [^ArrayList rows parent]}]
   (loop [i parent, names ()]
-    (if (or (nil? i) (<= (long i) 0))                      ; the first row stands for whatever the form is put into
+    (if (<= (long i) 0)                                    ; the first row stands for whatever the form is put into
       (when (seq names) (str " Below " (str/join " > " names) "."))
-      (let [[{:keys [key]} above] (nth rows i)]
-        (recur above (cons (if (some? key) (pr-str key) "a group") names))))))
+      (if (= 6 (count names))
+        (recur 0 (cons "…" names))
+        (let [[{:keys [key]} above] (.get rows (int i))]
+          (recur above (cons (if (some? key) (shown key) "a group") names)))))))
 
 (defn- invalid
-  "The error of a part of a form. `at` has the `:path` to it and the `:rows` so far."
-  [code says {:keys [path rows parent]} seen data]
-  (error code (str says " Seen: " (shown seen) (when (seq path) (str " at " (pr-str path))) "." (trail rows parent))
-         (merge {:path path, :seen seen} data)))
+  "The error of what is `seen` in a form `at` some place."
+  ([says at seen] (invalid :invalid-tree says at seen {}))
+  ([code says at seen data]
+   (let [path (whole (:path at))]
+     (error code (str says " Seen: " (shown seen) (when (seq path) (str " at " (shown path 40 300))) "." (trail at))
+            (merge {:path path, :seen seen} data)))))
 
 ;; ---- values of controls
 
 (defn- shortest
   "The shortest double that 32 bits tell from its neighbours, as replies are read."
-  ^double [x]
-  (let [f (float x), d (double f)]
-    (if (and (== d (Math/rint d)) (< (Math/abs d) 1.0e7))
+  ^double [^double d]
+  (let [size  (Math/abs d)
+        ;; Six digits 32 bits always tell apart.
+        scale (cond (< size 1.0) 1e6, (< size 10.0) 1e5, (< size 100.0) 1e4, (< size 1000.0) 1e3, :else 1e2)]
+    (if (or (and (< size 1e7) (== d (Math/rint d)))
+            (and (< size 1e4) (== d (/ (Math/rint (* d scale)) scale))))
       d
-      (Double/parseDouble (Float/toString f)))))
+      (Double/parseDouble (Float/toString (unchecked-float d))))))
 
 (def ^:private value-says
   "The value of a control is a number that 32 bits hold, true or false, a buffer or bus, the name of one that is declared beside the tree, [:map bus], or a sequence of these.")
@@ -77,61 +97,88 @@
   (let [x (get names k ::none)]
     (if (identical? ::none x)
       (throw (invalid :unknown-name
-                      (str "No bus or buffer " (pr-str k) " is declared beside the tree." (hint k (keys names))
-                           " {:buses {" (pr-str k) " 1}, :tree […]} declares a bus.")
+                      (str "No bus or buffer " (shown k) " is declared beside the tree." (hint k (keys names))
+                           " {:buses {" (shown k) " 1}, :tree […]} declares a bus.")
                       at k {:name k}))
       x)))
 
 (defn- bus-symbols
   "What maps to a bus, or to each of a group of them."
-  [x at seen]
-  (let [letter (case (:rate x) :audio "a" :control "c" nil)]
-    (when-not (and (entity/entity? x) letter)
-      (throw (invalid :invalid-tree "[:map bus] wants a bus, a bus group, or the name of one that is declared beside the tree." at seen {})))
+  [x at]
+  (let [letter (when (entity/entity? x) (case (:rate x) :audio "a" :control "c" nil))]
+    (when-not letter
+      (throw (invalid "[:map bus] wants a bus, a bus group, or the name of one that is declared beside the tree." at x)))
     (let [symbols (mapv (fn [i] (str letter (+ (long (:id x)) (long i)))) (range (:count x 1)))]
       (if (:count x) symbols (first symbols)))))
 
+(def ^:private longest-array 4096)
+
+(defn- number-value
+  "The canonical value that a number is, or nil."
+  [x]
+  (cond
+    (instance? Double x) (let [d (double x)] (when (or (<= (Math/abs d) 3.4028234663852886E38) (Double/isInfinite d)) (shortest d)))
+    (number? x)          (when-some [n (command-type/finite x)] (shortest (double n)))))
+
 (declare value)
 
-(defn- element [x names at]
-  (let [v (value x names at)]
-    (when (vector? v) (throw (invalid :invalid-tree "An array of values holds no arrays." at x {})))
-    v))
+(defn- array [xs names at]
+  (into [] (map-indexed (fn [i x]
+                          (let [at (within at i), v (value x names at)]
+                            (when (vector? v) (throw (invalid "An array of values holds no arrays." at x)))
+                            v)))
+        xs))
 
 (defn- value
   "The canonical value of a control: a double, \"c5\", or a vector of these."
   [x names at]
   (cond
-    (number? x)  (if (command-type/finite x) (shortest x) (throw (invalid :invalid-tree value-says at x {})))
+    (number? x)  (or (number-value x) (throw (invalid value-says at x)))
     (boolean? x) (if x 1.0 0.0)
-    (string? x)  (if (re-matches #"[ac]\d{1,9}" x) x (throw (invalid :invalid-tree value-says at x {})))
-    (keyword? x) (let [e (named x names at)] (if (number? e) (shortest e) (value e {} at)))
-    (and (entity/entity? x) (contains? #{:bus :bus-group :buffer :buffer-group} (:kind x))) (shortest (:id x))
+    (string? x)  (if (re-matches #"[ac]\d{1,9}" x) x (throw (invalid value-says at x)))
+    (keyword? x) (value (named x names at) {} at)
+    (and (entity/entity? x) (contains? #{:bus :bus-group :buffer :buffer-group} (:kind x))) (shortest (double (:id x)))
     (and (vector? x) (= :map (first x)))
     (let [bus (second x)]
-      (when-not (= 2 (count x)) (throw (invalid :invalid-tree "A mapping is [:map bus]." at x {})))
-      (bus-symbols (if (keyword? bus) (named bus names at) bus) at x))
-    (and (sequential? x) (seq x) (<= (bounded-count 5000 x) 4096)) (mapv #(element % names at) x)
-    (instance? float/1 x) (mapv shortest x)
-    :else (throw (invalid :invalid-tree value-says at x {}))))
+      (when-not (= 2 (count x)) (throw (invalid "A mapping is [:map bus]." at x)))
+      (bus-symbols (if (keyword? bus) (named bus names (within at 1)) bus) (within at 1)))
+    (and (sequential? x) (seq x) (<= (bounded-count (inc (long longest-array)) x) (long longest-array))) (array x names at)
+    (instance? float/1 x) (value (vec x) names at)
+    :else (throw (invalid value-says at x))))
 
-(defn- control-key [k at]
+(defn- control-name
+  "The canonical name of a control, or nil."
+  [k]
   (cond
     (ident? k)                           (name k)
     (and (string? k) (not= "" k))        k
-    (and (int? k) (<= 0 (long k) 65535)) k
-    :else (throw (invalid :invalid-tree "A control is named by a keyword, a string or its index." at k {}))))
+    (and (int? k) (<= 0 (long k) 65535)) (long k)))
 
-(defn- canonical-controls [controls names at]
-  (when-not (map? controls)
-    (throw (invalid :invalid-tree "The controls of a synth are a map, {:freq 440} for example." at controls {})))
-  (reduce-kv (fn [m k x]
-               (if (nil? x)
-                 m
-                 (let [k' (control-key k at)]
-                   (when (contains? m k') (throw (invalid :invalid-tree (str "Control " (pr-str k') " is written twice.") at controls {})))
-                   (assoc m k' (value x names (update at :path conj k))))))
-             {} controls))
+(defn- ordered
+  "A map of what a list has in turns, which keeps that order."
+  [^ArrayList entries]
+  (PersistentArrayMap. (.toArray entries)))
+
+(defn- canonical-controls
+  "The controls that are written at the step `place` of a node."
+  [controls names at place]
+  (cond
+    (nil? controls)       {}
+    (not (map? controls)) (throw (invalid "The controls of a synth are a map, {:freq 440} for example." (within at place) controls))
+    :else
+    (let [entries (ArrayList.)
+          all     (reduce-kv (fn [m k x]
+                               (if (nil? x)
+                                 m
+                                 (let [k' (or (control-name k) (throw (invalid "A control is named by a keyword, a string or its index." (within at place) k)))
+                                       v  (or (number-value x) (value x names (within at place k)))]
+                                   (when (contains? m k')
+                                     (throw (invalid (str "Control " (shown k') " is written twice.") (within at place) controls)))
+                                   (.add entries k')
+                                   (.add entries v)
+                                   (assoc m k' v))))
+                             {} controls)]
+      (if (< 8 (count all)) (ordered entries) all))))
 
 ;; ---- attributes
 
@@ -139,148 +186,205 @@
 (def ^:private of-synths #{:key :id :def :once :paused})
 
 (def ^:private told
-  "What a query or an earlier tree says beside, which nobody declares."
+  "What only a node that is written as a map may have beside its attributes."
   #{:kind :children :controls :complete? :mappings? :synthdef})
 
-(defn- key? [x]
-  (or (ident? x) (string? x) (and (vector? x) (seq x) (every? #(or (number? %) (key? %)) x))))
+(defn- same-number
+  "One number for all that are equal, which stands in a key; nil for none."
+  [x]
+  (cond
+    (instance? Long x) x
+    (integer? x)       (if (<= Long/MIN_VALUE x Long/MAX_VALUE) (long x) x)
+    (float? x)         (let [d (double x)] (when-not (Double/isNaN d) d))
+    :else              x))
 
-(defn- check-key [k at]
-  (when-not (key? k)
+(defn- canonical-key
+  "The key that `x` is, or nil. `depth` is how many vectors it may be."
+  [x ^long depth]
+  (cond
+    (ident? x)  x
+    (string? x) x
+    (and (vector? x) (pos? (count x)) (pos? depth))
+    (reduce (fn [k y]
+              (let [y (if (number? y) (same-number y) (canonical-key y (dec depth)))]
+                (if (nil? y) (reduced nil) (conj k y))))
+            [] x)))
+
+(defn- bad-key [x at]
+  (invalid :invalid-tree
+           (str "A key is a keyword, symbol, string, or a vector of these and numbers." (when (number? x) (str " [:voice " (shown x) "] for example.")))
+           at x {:key x}))
+
+(defn- synthdef? [x] (and (map? x) (= :synthdef (:kind x)) (string? (:name x))))
+
+(defn- def-name
+  "The name of the SynthDef that a synth's `:def` is, or nil."
+  [x]
+  (let [s (cond (ident? x) (name x), (string? x) x, (synthdef? x) (:name x))]
+    (when-not (= "" s) s)))
+
+(defn- no-def [x at] (invalid "A synth wants :def, a SynthDef or the name of one." at x))
+
+(defn- no-attribute [kind k x at]
+  (invalid :invalid-tree
+           (str "A " (name kind) " has no attribute " (shown k) "." (when (keyword? k) (hint k (if (= :group kind) of-groups of-synths)))
+                (when (= :synth kind) " Controls are a map of their own: [:synth {:def :bell} {:freq 440}]."))
+           at x {:attribute k}))
+
+(defn- with-attributes
+  "The node of a kind with its attributes. `at-of` tells where an attribute is."
+  [kind attributes map-form? at-of]
+  (let [group? (= :group kind)
+        node   (reduce-kv
+                 (fn [node k x]
+                   (case k
+                     :key
+                     (if (nil? x) node (assoc node :key (or (canonical-key x 8) (throw (bad-key x (at-of k))))))
+
+                     :id
+                     (cond
+                       (nil? x)                                              node
+                       (and (int? x) (<= 0 (long x) Integer/MAX_VALUE)) (assoc node :id (long x))
+                       :else                                                 (throw (invalid "An :id is the number of a node." (at-of k) x)))
+
+                     (:paused :parallel :once :def)
+                     (cond
+                       (not (contains? (if group? of-groups of-synths) k)) (throw (no-attribute kind k x (at-of k)))
+                       (= :def k)    (cond-> (assoc node :def (or (def-name x) (throw (no-def x (at-of k)))))
+                                       (map? x) (assoc :synthdef x))
+                       (true? x)     (assoc node k true)
+                       (not x)       node
+                       :else         (throw (invalid :invalid-tree (str (pr-str k) " is true or false.") (at-of k) x {:attribute k})))
+
+                     (if (and map-form? (keyword? k) (told k)) node (throw (no-attribute kind k x (at-of k))))))
+                 {:kind kind} attributes)]
+    (when-not (or group? (:def node))
+      (throw (no-def nil (at-of :def))))
+    (when (and (:once node) (nil? (:key node)))
+      (throw (invalid "A synth that is played :once wants a :key, by which it is known when it has ended." (at-of :once) true)))
+    node))
+
+;; ---- nodes: each reader returns the node without its children, and these, a sequence, with the way to the first
+
+(defn- check-kind
+  "Throws where the kind, at the step `place` of a node, is none."
+  [kind at place]
+  (when-not (or (= :group kind) (= :synth kind))
     (throw (invalid :invalid-tree
-                    (str "A key is a keyword, symbol, string, or a vector of these and numbers." (when (number? k) (str " [:voice " k "] for example.")))
-                    at k {:key k}))))
+                    (str "A node is a :group or a :synth, not " (shown kind) "."
+                         (cond
+                           (= :synthdef kind) " A SynthDef is the :def of a synth: [:synth {:def …}]."
+                           (keyword? kind)    (let [said (hint kind [:group :synth])]
+                                                (if (= "" said) (str " [:synth {:def " (shown kind) "} …] is a synth.") said))))
+                    (within at place) kind {:kind kind}))))
 
-(defn- check-flag [attribute x at]
-  (when-not (or (nil? x) (boolean? x))
-    (throw (invalid :invalid-tree (str (pr-str attribute) " is true or false.") at x {:attribute attribute}))))
+(defn- read-map [{:keys [kind controls children synthdef] :as form} names at]
+  (check-kind kind at :kind)
+  (when-not (or (nil? children) (sequential? children))
+    (throw (invalid ":children are a sequence of nodes." (within at :children) children)))
+  (when (and (= :synth kind) (seq children))
+    (throw (invalid "A synth has no children." (within at :children) children)))
+  (when (and (= :group kind) controls (not= {} controls))
+    (throw (invalid "A group has no controls; those of a synth are." (within at :controls) controls)))
+  (when-not (or (nil? synthdef) (and (= :synth kind) (synthdef? synthdef)))
+    (throw (invalid ":synthdef is the SynthDef of a synth, a value." (within at :synthdef) synthdef)))
+  (let [node (with-attributes kind form true (fn [k] (within at k)))]
+    [(if (= :group kind)
+       node
+       (cond-> (assoc node :controls (canonical-controls controls names at :controls))
+         (and synthdef (not (:synthdef node))) (assoc :synthdef synthdef)))
+     (when children (list children))
+     :children nil]))
 
-(defn- check-attributes [kind attributes at]
-  (let [known (if (= :group kind) of-groups of-synths)]
-    (doseq [k (keys attributes)]
-      (when-not (or (known k) (told k))
-        (throw (invalid :invalid-tree
-                        (str "A " (name kind) " has no attribute " (pr-str k) "." (hint k known)
-                             (when (= :synth kind) " Controls are a map of their own: [:synth {:def :bell} {:freq 440}]."))
-                        at attributes {:attribute k}))))
-    (let [{:keys [key id parallel paused once]} attributes]
-      (when (some? key) (check-key key at))
-      (when-not (or (nil? id) (and (int? id) (<= 0 (long id) Integer/MAX_VALUE)))
-        (throw (invalid :invalid-tree "An :id is the number of a node." at id {})))
-      (check-flag :parallel parallel at)
-      (check-flag :paused paused at)
-      (check-flag :once once at)
-      (when (and once (nil? key))
-        (throw (invalid :invalid-tree "A synth that is played :once wants a :key, by which it is known when it has ended." at attributes {}))))))
+(defn- map-of
+  "The element of a form at `i` if that is a map and no node."
+  [form ^long i]
+  (let [x (nth form i nil)]
+    (when (and (map? x) (nil? (:kind x))) x)))
 
-(defn- synthdef-of
-  "The name of a SynthDef, and the SynthDef itself where that was given."
-  [x at]
-  (let [d    (when (and (map? x) (= :synthdef (:kind x))) x)
-        name (cond d (:name d), (ident? x) (name x), (string? x) x)]
-    (when-not (and (string? name) (not= "" name))
-      (throw (invalid :invalid-tree "A synth wants :def, a SynthDef or the name of one." at x {})))
-    [name d]))
-
-(defn- canonical-node
-  "The node of a kind with its attributes and controls, without children. `place` is
-  where the controls are in its form."
-  [kind {:keys [key id parallel paused once] :as attributes} controls place names at]
-  (when-not (contains? #{:group :synth} kind)
-    (throw (invalid :invalid-tree (str "A node is a :group or a :synth, not " (shown kind) "." (when (keyword? kind) (hint kind [:group :synth]))) at kind {:kind kind})))
-  (check-attributes kind attributes at)
-  (let [node (cond-> {:kind kind}
-               (some? key) (assoc :key key)
-               id          (assoc :id id)
-               parallel    (assoc :parallel true)
-               paused      (assoc :paused true))]
+(defn- read-vector [form names at]
+  (let [kind       (nth form 0)
+        _          (check-kind kind at 0)
+        attributes (map-of form 1)
+        controls   (when attributes (map-of form 2))
+        from       (cond controls 3, attributes 2, :else 1)
+        node       (with-attributes kind attributes false (fn [k] (within at 1 k)))]
     (if (= :group kind)
-      node
-      (let [[def-name synthdef] (synthdef-of (:def attributes) at)
-            synthdef (or synthdef (:synthdef attributes))]
-        (cond-> (assoc node :def def-name, :controls (canonical-controls (or controls {}) names (update at :path conj place)))
-          once     (assoc :once true)
-          synthdef (assoc :synthdef synthdef))))))
+      (do (when controls
+            (throw (invalid "A group has attributes alone; controls are a synth's." (within at 2) controls)))
+          [node (seq (subvec form (min (long from) (count form)))) nil from])
+      (do (loop [i (long from)]
+            (when (< i (count form))
+              (when-some [child (nth form i)]
+                (throw (invalid "A synth is [:synth attributes controls], and has no children." (within at i) child)))
+              (recur (inc i))))
+          [(assoc node :controls (canonical-controls controls names at 2)) nil nil nil]))))
 
-;; ---- forms
+(defn- read-node [form names at]
+  (cond
+    (entity/entity? form)
+    (throw (invalid (str form " is an entity."
+                         (when (contains? #{:group :synth} (:kind form))
+                           (str " [" (:kind form) " {:id " (:id form) "} …] declares the node that it names.")))
+                    at form))
+
+    (map? form)    (read-map form names at)
+    (vector? form) (read-vector form names at)
+
+    :else
+    (throw (invalid "A node is a vector, [:synth {:def :bell} {:freq 440}] for example, or a map with a :kind." at form))))
+
+(defn- fragment? [form] (and (vector? form) (= :<> (nth form 0 nil))))
 
 (defn- several?
   "Whether a form stands for any number of nodes."
   [form]
-  (or (nil? form)
-      (and (vector? form) (or (empty? form) (= :<> (first form)) (not (keyword? (first form)))))
-      (and (sequential? form) (not (vector? form)))))
+  (if (vector? form)
+    (let [x (nth form 0 nil)] (or (not (keyword? x)) (= :<> x)))
+    (sequential? form)))
 
-(def ^:private most-nodes
-  "More than any server holds: an endless sequence ends here."
+(def ^:private most-forms
+  "More than any server holds nodes: an endless sequence ends here."
   1000000)
-
-(defn- split
-  "A node's form as `[kind attributes controls place children]`: `place` is where the
-  controls are, the children come with their paths."
-  [form {:keys [path] :as at}]
-  (cond
-    (entity/entity? form)
-    (throw (invalid :invalid-tree (str form " is an entity. [:" (name (:kind form)) " {:id " (:id form) "} …] declares the node that it names.") at form {}))
-
-    (map? form)
-    (let [{:keys [kind controls children]} form]
-      (when (and (= :synth kind) (seq children))
-        (throw (invalid :invalid-tree "A synth has no children." at form {})))
-      (when-not (or (nil? children) (sequential? children))
-        (throw (invalid :invalid-tree ":children are a sequence of nodes." at children {})))
-      [kind form controls :controls [[children (conj path :children)]]])
-
-    (vector? form)
-    (let [[kind & more] form
-          attributes    (when (and (map? (first more)) (not (:kind (first more)))) (first more))
-          after         (if attributes (next more) more)
-          second-map    (when (and attributes (map? (first after)) (not (:kind (first after)))) (first after))
-          children      (if second-map (next after) after)
-          from          (- (count form) (count children))]
-      (when (= :synth kind)
-        (when (some some? children)
-          (throw (invalid :invalid-tree "A synth is [:synth attributes controls], and has no children." at form {}))))
-      (when (and second-map (= :group kind))
-        (throw (invalid :invalid-tree "A group has attributes alone; controls are a synth's." at form {})))
-      [kind attributes second-map 2 (map-indexed (fn [i child] [child (conj path (+ from (long i)))]) children)])
-
-    :else
-    (throw (invalid :invalid-tree "A node is a vector, [:synth {:def :bell} {:freq 440}] for example, or a map with a :kind." at form {}))))
-
-(defn- spread
-  "What a form of several nodes stands for, with the paths."
-  [form path]
-  (cond
-    (nil? form)                     nil
-    (and (vector? form) (= :<> (first form))) (map-indexed (fn [i x] [x (conj path (inc (long i)))]) (rest form))
-    :else                           (map-indexed (fn [i x] [x (conj path i)]) form)))
-
-(defn- note-key [seen {:keys [key]} {:keys [path] :as at}]
-  (cond
-    (nil? key) seen
-    (contains? seen key)
-    (throw (invalid :duplicate-key (str "Key " (pr-str key) " is given to two nodes, here and at " (pr-str (seen key)) "; a key names one.") at key {:key key, :first-path (seen key)}))
-    :else (assoc seen key path)))
 
 (defn- read-rows
   "The rows of a group with what `form` stands for as its children."
   [form names]
-  (loop [todo (list [form [] 0]), rows [[{:kind :group} -1]], seen {}]
-    (if-let [[form path parent] (peek todo)]
-      (let [todo (pop todo)]
-        (if (several? form)
-          (recur (into todo (map (fn [[x path]] [x path parent])) (reverse (spread form path))) rows seen)
-          (let [at    {:path path, :rows rows, :parent parent}
-                _     (when (< (long most-nodes) (count rows))
-                        (throw (invalid :invalid-tree (str "A tree has at most " most-nodes " nodes; is a sequence endless?") at form {})))
-                [kind attributes controls controls-at children] (split form at)
-                node  (canonical-node kind attributes controls controls-at names at)
-                place (count rows)]
-            (recur (into todo (map (fn [[x path]] [x path place])) (reverse children))
-                   (conj rows [node parent])
-                   (note-key seen node at)))))
-      rows)))
+  (let [rows  (ArrayList.)
+        paths (HashMap.)]
+    (.add rows [{:kind :group} -1])
+    ;; What is still to be read, the next on top: siblings, the step to the first of them (nil where there is none), the way
+    ;; to all, and the place of their group.
+    (loop [todo (list [(list form) nil () 0]), n 0]
+      (when-let [[siblings step path parent] (peek todo)]
+        (let [form (first siblings)
+              path (if step (conj path step) path)
+              todo (let [more (next siblings)]
+                     (if more
+                       (conj (pop todo) [more (inc (long step)) (rest path) parent])
+                       (pop todo)))
+              at   {:path path, :rows rows, :parent parent}]
+          (when (= n (long most-forms))
+            (throw (invalid (str "A tree has at most " most-forms " nodes; is a sequence endless?") at form)))
+          (cond
+            (nil? form)
+            (recur todo (inc n))
+
+            (several? form)
+            (let [[inside first-step] (if (fragment? form) [(next form) 1] [(seq form) 0])]
+              (recur (if inside (conj todo [inside first-step path parent]) todo) (inc n)))
+
+            :else
+            (let [[{:keys [key] :as node} inside way first-step] (read-node form names at)
+                  place (.size rows)]
+              (when (some? key)
+                (when-let [before (.putIfAbsent paths key path)]
+                  (throw (invalid :duplicate-key
+                                  (str "Key " (shown key) " is given to two nodes, here and at " (shown (whole before) 40 300) "; a key names one.")
+                                  at form {:key key, :first-path (whole before)}))))
+              (.add rows [node parent])
+              (recur (if inside (conj todo [inside first-step (if way (conj path way) path) place]) todo) (inc n)))))))
+    rows))
 
 (defn nodes
   "The nodes that a form stands for, a vector of canonical nodes.
@@ -288,7 +392,7 @@
   `names`  what keywords among the values of controls mean: a map to buses, buffers or numbers
 
   Throws `:espalier.error/invalid-tree`, `:espalier.error/duplicate-key` and
-  `:espalier.error/unknown-name`, with the `:path` to what is wrong in the form.
+  `:espalier.error/unknown-name`, with the `:path` to what was `:seen` in the form.
 
       (nodes [:synth {:key :bass, :def :bass} {:freq 55}])
       ;=> [{:kind :synth, :key :bass, :def \"bass\", :controls {\"freq\" 55.0}}]"
@@ -299,7 +403,11 @@
 (defn- node-form [{:keys [kind children] :as node}]
   (let [attributes (select-keys node [:key :id :def :parallel :once :paused])
         attributes (if (= :synth kind) (update attributes :def (fn [d] (or (:synthdef node) (if (re-matches #"[A-Za-z][\w.*+!?<>=-]*" d) (keyword d) d)))) attributes)
-        controls   (into (array-map) (map (fn [[k v]] [(if (and (string? k) (re-matches #"[A-Za-z_][\w-]*" k)) (keyword k) k) v])) (:controls node))]
+        controls   (let [entries (ArrayList.)]
+                     (doseq [[k v] (:controls node)]
+                       (.add entries (if (and (string? k) (re-matches #"[A-Za-z_][\w-]*" k)) (keyword k) k))
+                       (.add entries v))
+                     (ordered entries))]
     (cond-> [kind]
       (seq attributes)                        (conj attributes)
       (and (= :synth kind) (seq controls))    (conj controls)
