@@ -26,11 +26,16 @@
   [session]
   (let [nodes (:nodes (mirror/known (:mirror session)))]
     (fn [node]
-      (if-some [{:keys [status parallel?] k :key} (get nodes (:id node))]
-        (cond-> node
-          (some? k)           (assoc :key k)
-          (= :paused status) (assoc :paused true)
-          parallel?           (assoc :parallel true))
+      (if-some [known (get nodes (get node :id))]
+        (let [k         (get known :key)
+              paused?   (identical? :paused (get known :status))
+              parallel? (and (identical? :group (get node :kind)) (get known :parallel?))]
+          (if (or (some? k) paused? parallel?)
+            (cond-> node
+              (some? k) (assoc :key k)
+              paused?   (assoc :paused true)
+              parallel? (assoc :parallel true))
+            node))
         node))))
 
 ;; ---- one bundle of questions
@@ -76,7 +81,9 @@
   "What a message answers: `[want-key answer]`, the key as `espalier.model.tree-plan/learn` wants it."
   [^OscMessage m flag finish]
   (case (.address m)
-    "/g_queryTree.reply" (let [[_ told id :as reply] (link/message m)
+    "/g_queryTree.reply" (let [reply (link/message-array m)
+                               told  (aget reply 1)
+                               id    (aget reply 2)
                                tree? (= flag told)]
                            [[(if tree? :tree :structure) (long id)] (tree/parse reply (if tree? finish identity))])
     "/n_setn"            [[:values (long (.get (.arguments m) 0))] (mapv message/number (.floats m 3))]
