@@ -16,26 +16,32 @@
   (:import
    (espalier.kernel Link OscMessage)
    (java.util HashMap)
-   (java.util.concurrent ConcurrentHashMap)))
+   (java.util.concurrent ConcurrentHashMap)
+   (java.util.concurrent.atomic AtomicReference)))
 
 (set! *warn-on-reflection* true)
 
+(defn- hints
+  "What the client knows that helps to read the tree below group `id`. It takes as long as a third of
+  the reading of a large tree, so it is kept until another tree is asked for or a node has
+  changed."
+  [{:keys [mirror ^AtomicReference tree-hints]} id]
+  (let [{:keys [nodes synthdefs] :as known} (mirror/known mirror)
+        kept (.get tree-hints)]
+    (if (and (= id (:top kept)) (identical? nodes (:nodes (:known kept))) (identical? synthdefs (:synthdefs (:known kept))))
+      kept
+      (let [hints {:top id, :known known, :sizes (plan/sizes known id), :own (plan/own-knowledge nodes)}]
+        (.set tree-hints hints)
+        hints))))
+
 (defn- finisher
-  "What adds to a node of a tree what only the client knows: its key, whether it is
-  paused, whether its children are computed in parallel."
-  [session]
-  (let [nodes (:nodes (mirror/known (:mirror session)))]
+  "A function that adds to a node of a tree what only the client knows of it."
+  [own]
+  (if (empty? own)
+    identity
     (fn [node]
-      (if-some [known (get nodes (get node :id))]
-        (let [k         (get known :key)
-              paused?   (identical? :paused (get known :status))
-              parallel? (and (identical? :group (get node :kind)) (get known :parallel?))]
-          (if (or (some? k) paused? parallel?)
-            (cond-> node
-              (some? k) (assoc :key k)
-              paused?   (assoc :paused true)
-              parallel? (assoc :parallel true))
-            node))
+      (if-some [more (get own (get node :id))]
+        (conj node (if (= :synth (:kind node)) (dissoc more :parallel) more))
         node))))
 
 ;; ---- one bundle of questions
@@ -104,15 +110,14 @@
   `{:answers map, :news [[node parent] …], :finished? bool}`.
 
   `settle?`  whether to wait for what was notified before, too"
-  [{:keys [dispatcher link control-buses] :as session} collector wants flag settle? deadline]
+  [{:keys [dispatcher link control-buses] :as session} collector wants flag finish settle? deadline]
   (let [single?       (< (long (or control-buses 1)) 2)
         [open opens]  (when-not single? (session/fence! session false))
         [close closes] (session/fence! session single?)
         asked-infos   (into #{} (comp (filter #(= :info (:what %))) (map :id)) wants)
         infos         (count asked-infos)
         [end ends]    (when (and (not single?) (or settle? (pos? infos))) (session/fence! session true))
-        answers       (HashMap.)
-        finish        (finisher session)]
+        answers       (HashMap.)]
     (dispatch/fences! dispatcher collector (cond-> {close false} open (assoc open true) end (assoc end false)))
     (link/send! link {:packets (-> (if open [opens] [])
                                    (conj ["/error" -1])
@@ -143,14 +148,14 @@
 
 (defn- read-parts
   "Reads a tree that does not fit into one reply; returns it."
-  [{:keys [dispatcher] :as session} reading flag deadline request]
+  [{:keys [dispatcher] :as session} reading finish flag deadline request]
   (let [collector (dispatch/collector! dispatcher replies (conj news "/n_info"))]
     (try
       (loop [reading reading, round 0, journal [], rounds []]
         (let [wants     (plan/wants reading)
               conflicts (when (empty? wants) (plan/conflicts reading journal rounds))
               over?     (<= (long deadline) (session/milliseconds))
-              give      (fn [conflicts] (plan/assembled reading (finisher session) conflicts))]
+              give      (fn [conflicts] (plan/assembled reading finish conflicts))]
           (cond
             (:no-such-group reading)                      (throw (failure/unanswered request))
             (and (empty? wants) (empty? conflicts))       (give nil)
@@ -159,7 +164,7 @@
             (empty? wants)                                (recur (plan/reread reading conflicts) round journal rounds)
             :else
             (let [asked (first-bundle session (:max-infos reading) wants)
-                  {:keys [answers finished?] told :news} (ask! session collector asked flag
+                  {:keys [answers finished?] told :news} (ask! session collector asked flag finish
                                                                (or (pos? round) (< (count asked) (count wants)))
                                                                deadline)
                   all   (into journal told)]
@@ -169,20 +174,19 @@
                      (conj rounds {:sent (count journal), :done (count all)}))))))
       (finally (dispatch/uncollect! dispatcher collector)))))
 
-(defn- reading-of [{:keys [engine protocol mirror]} id controls?]
-  (plan/reading {:top         id
-                 :controls?   controls?
-                 :known       (mirror/known mirror)
-                 :limit-bytes (get (engine/trait engine :max-reply-bytes) protocol)
-                 :max-depth   (engine/trait engine :max-reply-depth)
-                 :max-infos   (engine/trait engine :max-infos)
-                 :root-told?  (engine/trait engine :tells-root?)}))
+(defn- reading-of [{:keys [engine protocol]} hints controls?]
+  (plan/reading (merge hints
+                       {:controls?   controls?
+                        :limit-bytes (get (engine/trait engine :max-reply-bytes) protocol)
+                        :max-depth   (engine/trait engine :max-reply-depth)
+                        :max-infos   (engine/trait engine :max-infos)
+                        :root-told?  (engine/trait engine :tells-root?)})))
 
 (defn- in-one-reply
   "The tree in one reply, or nil where the server cannot send it."
-  [session request timeout-ms]
+  [session request finish timeout-ms]
   (try
-    (assoc (tree/parse (session/question! session request timeout-ms) (finisher session)) :complete? true)
+    (assoc (tree/parse (session/question! session request timeout-ms) finish) :complete? true)
     (catch clojure.lang.ExceptionInfo e
       (when-not (contains? #{:espalier.error/reply-too-large :espalier.error/out-of-memory} (error/code e))
         (throw e)))))
@@ -203,13 +207,15 @@
         deadline (+ (session/milliseconds) (long timeout-ms))
         flag     (if controls? 1 0)
         request  ["/g_queryTree" id flag]
-        reading  (reading-of session id controls?)
+        hints    (hints session id)
+        finish   (finisher (:own hints))
+        reading  (reading-of session hints controls?)
         whole?   (or (plan/fits? reading id)
                      (and at-once? (plan/shallow? reading id)))]
-    (or (when whole? (in-one-reply session request timeout-ms))
+    (or (when whole? (in-one-reply session request finish timeout-ms))
         (read-parts (assoc session :timeout-ms timeout-ms)
                     (if whole? (plan/too-large reading id) reading)
-                    flag deadline request))))
+                    finish flag deadline request))))
 
 (defn- structure
   "The whole tree, without controls, that was so at one moment and of which no group is missing."
