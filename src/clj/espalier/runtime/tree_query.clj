@@ -83,34 +83,29 @@
     :info      ["/n_query" id]
     :values    ["/s_getn" id 0 slots]))
 
-(defn- answer-of
-  "What a message answers: `[want-key answer]`, the key as `espalier.model.tree-plan/learn` wants it."
+(defn- digest
+  "What a message tells: `{:key want-key, :answer …}`, the key as `espalier.model.tree-plan/learn`
+  wants it, or, of a notification, `{:news [node group]}`."
   [^OscMessage m flag finish]
   (case (.address m)
     "/g_queryTree.reply" (let [reply (link/message-array m)
-                               told  (aget reply 1)
-                               id    (aget reply 2)
-                               tree? (= flag told)]
-                           [[(if tree? :tree :structure) (long id)] (tree/parse reply (if tree? finish identity))])
-    "/n_setn"            [[:values (long (.get (.arguments m) 0))] (mapv message/number (.floats m 3))]
-    "/n_info"            (let [info (link/message m)] [[:info (long (nth info 1))] info])
-    nil))
-
-(defn- news-of
-  "What a notification tells for the journal: the node, and its group."
-  [^OscMessage m]
-  (let [arguments (.arguments m)]
-    [(long (.get arguments 0)) (long (.get arguments 1))]))
+                               tree? (= flag (aget reply 1))]
+                           {:key    [(if tree? :tree :structure) (long (aget reply 2))]
+                            :answer (tree/parse reply (if tree? finish identity))})
+    "/n_setn"            {:key    [:values (long (.get (.arguments m) 0))]
+                          :answer (mapv message/number (.floats m 3))}
+    "/n_info"            (let [info (link/message m)] {:key [:info (long (nth info 1))], :answer info})
+    {:news [(long (.get (.arguments m) 0)) (long (.get (.arguments m) 1))]}))
 
 (def ^:private replies #{"/g_queryTree.reply" "/n_setn"})
-(def ^:private news #{"/n_go" "/n_end" "/n_move"})
+(def ^:private news #{"/n_info" "/n_go" "/n_end" "/n_move"})
 
 (defn- ask!
   "Sends the questions of one bundle and takes in what comes until all is answered. Returns
   `{:answers map, :news [[node parent] …], :finished? bool}`.
 
   `settle?`  whether to wait for what was notified before, too"
-  [{:keys [dispatcher link control-buses] :as session} collector wants flag finish settle? deadline]
+  [{:keys [dispatcher link control-buses] :as session} collector wants flag settle? deadline]
   (let [single?       (< (long (or control-buses 1)) 2)
         [open opens]  (when-not single? (session/fence! session false))
         [close closes] (session/fence! session single?)
@@ -134,12 +129,12 @@
           (= close m)                    (if (or (nil? end) (and (zero? infos) (not settle?)))
                                            (done true)
                                            (recur told infos true))
-          (not (instance? OscMessage m)) (recur told infos closed?)
-          (contains? news (.address ^OscMessage m)) (recur (conj told (news-of m)) infos closed?)
+          (number? m)                    (recur told infos closed?)
+          (:news m)                      (recur (conj told (:news m)) infos closed?)
           :else
-          (let [[k answer] (answer-of m flag finish)
-                first?     (nil? (.put answers k answer))
-                infos      (if (and first? (= :info (first k)) (contains? asked-infos (second k))) (dec infos) infos)]
+          (let [{k :key, :keys [answer]} m
+                first? (nil? (.put answers k answer))
+                infos  (if (and first? (= :info (first k)) (contains? asked-infos (second k))) (dec infos) infos)]
             (if (and closed? (zero? infos) (not settle?))
               (done true)
               (recur told infos closed?))))))))
@@ -149,7 +144,7 @@
 (defn- read-parts
   "Reads a tree that does not fit into one reply; returns it."
   [{:keys [dispatcher] :as session} reading finish flag deadline request]
-  (let [collector (dispatch/collector! dispatcher replies (conj news "/n_info"))]
+  (let [collector (dispatch/collector! dispatcher replies news #(digest % flag finish))]
     (try
       (loop [reading reading, round 0, journal [], rounds []]
         (let [wants     (plan/wants reading)
@@ -164,7 +159,7 @@
             (empty? wants)                                (recur (plan/reread reading conflicts) round journal rounds)
             :else
             (let [asked (first-bundle session (:max-infos reading) wants)
-                  {:keys [answers finished?] told :news} (ask! session collector asked flag finish
+                  {:keys [answers finished?] told :news} (ask! session collector asked flag
                                                                (or (pos? round) (< (count asked) (count wants)))
                                                                deadline)
                   all   (into journal told)]
