@@ -62,7 +62,7 @@
           (throw (ex-info "The tree that was read is not the one that was made." (dissoc tree :children))))
         (with-open [channel (bare/open port)]
           (let [bytes (take-in! channel out in group-count)
-                {:keys [ours bare]} (measure/in-turns 100 60
+                {:keys [ours bare]} (measure/in-turns 100 200
                                                       #(measure/elapsed-ns (sc/query-tree s))
                                                       #(measure/elapsed-ns (take-in! channel out in group-count)))]
             {:figure  "read 5,000 synths in 50 groups, complete"

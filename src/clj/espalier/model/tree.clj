@@ -68,14 +68,13 @@
 (defn- controls-at
   "Reads the controls that begin at `index`, and moves the cursor behind them. A number
   as name continues the array before it; a name that was there before, or none,
-  leaves the slot its number as its key. Names that are those of `like`, the controls
-  of the synth before, are the same strings."
-  [^objects reply ^long index ^longs cursor like]
+  leaves the slot its number as its key."
+  [^objects reply ^long index ^longs cursor]
   (let [n (int-at reply index "the number of controls")]
     (when (neg? n) (bad reply index "the number of controls"))
     (let [^objects entries (object-array (* 2 (min n (quot (- (alength reply) index) 2))))
           ^HashSet seen    (when (< (long few) n) (HashSet.))]
-      (loop [slot 0, i (inc index), used 0, same (seq like)]
+      (loop [slot 0, i (inc index), used 0]
         (if (= slot n)
           (do (aset cursor 0 i)
               (array-map-of entries used))
@@ -86,25 +85,22 @@
             (if (and (int? k) (pos? used) (string? (aget entries (* 2 (dec used)))))
               (let [at (dec (* 2 used)), before (aget entries at)]
                 (aset entries at (if (vector? before) (conj before v) [before v]))
-                (recur (inc slot) (+ i 2) used same))
+                (recur (inc slot) (+ i 2) used))
               (do (aset entries (* 2 used)
                         (if (and (string? k) (if seen (.add seen k) (not (key-among? entries used k))))
-                          (let [known (when same (key (first same)))]
-                            (if (.equals ^String k known) known k))
+                          k
                           slot))
                   (aset entries (inc (* 2 used)) v)
-                  (recur (inc slot) (+ i 2) (inc used) (next same))))))))))
+                  (recur (inc slot) (+ i 2) (inc used))))))))))
 
 (defn- synth-at
   "Reads the synth that begins at `index`, and moves the cursor behind it."
-  [^objects reply ^long index ^longs cursor like]
+  [^objects reply ^long index ^longs cursor]
   (let [id       (long (aget reply index))
         index    (+ index 2)
         def-name (string-at reply index "a SynthDef's name")]
     (if (= 1 (aget reply 1))
-      (let [same?    (= def-name (:def like))
-            controls (controls-at reply (inc index) cursor (when same? (:controls like)))]
-        {:id id :kind :synth :def (if same? (:def like) def-name) :controls controls})
+      {:id id :kind :synth :def def-name :controls (controls-at reply (inc index) cursor)}
       (do (aset cursor 0 (inc index))
           {:id id :kind :synth :def def-name}))))
 
@@ -125,7 +121,7 @@
 (defn parse
   "The node tree that a `/g_queryTree.reply` tells.
 
-  `reply`   the whole message as a vector, address first
+  `reply`   the whole message, address first, as a vector or an array
   `finish`  a function of each node, its children finished already, to what stands for
             it in the tree (default: the node itself)
 
@@ -152,10 +148,10 @@
          _      (int-at reply 1 "the flag 0 or 1")
          cursor (long-array 1)
          open   (ArrayDeque.)]
-     (loop [index 2, like nil]
+     (loop [index 2]
        (let [id    (int-at reply index "a node's id")
              n     (int-at reply (inc index) "a number of children, or -1 for a synth,")
-             synth (when (= n -1) (synth-at reply index cursor like))
+             synth (when (= n -1) (synth-at reply index cursor))
              after (if synth (aget cursor 0) (+ index 2))
              top   (cond
                      synth     (close-groups open synth finish)
@@ -163,7 +159,7 @@
                      (pos? n)  (do (.push open (doto (object-array 3) (aset 0 (num id)) (aset 1 (num n)) (aset 2 (transient [])))) nil)
                      :else     (bad reply (inc index) "a number of children, or -1 for a synth,"))]
          (cond
-           (nil? top)                (recur after (or synth like))
+           (nil? top)                (recur after)
            (= after (alength reply)) top
            :else                     (bad reply after "nothing")))))))
 

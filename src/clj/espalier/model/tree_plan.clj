@@ -84,6 +84,23 @@
         (recur (dec i))))
     sized))
 
+;; ---- what only the client knows
+
+(defn own-knowledge
+  "What the client knows of nodes and no reply tells: by id a map of `:key`, `:paused true` and
+  `:parallel true`; nodes without any of these are absent."
+  [nodes]
+  (persistent!
+    (reduce-kv (fn [own id node]
+                 (let [k         (get node :key)
+                       paused?   (identical? :paused (get node :status))
+                       parallel? (get node :parallel?)]
+                   (if (or (some? k) paused? parallel?)
+                     (assoc! own id (cond-> {} (some? k) (assoc :key k), paused? (assoc :paused true), parallel? (assoc :parallel true)))
+                     own)))
+               (transient {})
+               nodes)))
+
 (defn- size-of
   "One of the sizes of a group, or what a group takes of which nothing is known."
   ^long [{:keys [^HashMap sizes]} id ^long i]
@@ -98,13 +115,14 @@
 
   `:controls?`    whether controls are asked for
   `:known`        the client's state
+  `:sizes`        what `sizes` returns of it
   `:limit-bytes`  the largest reply that the server sends
   `:max-depth`    of how many levels it may be asked
   `:max-infos`    of so many nodes it can surely be asked in one block
   `:root-told?`   whether it can be asked about the root"
-  [{:keys [top known] :as options}]
-  (merge (select-keys options [:top :controls? :limit-bytes :max-depth :max-infos :root-told?])
-         {:nodes (:nodes known), :synthdefs (:synthdefs known), :sizes (sizes known top)
+  [{:keys [known] :as options}]
+  (merge (select-keys options [:sizes :top :controls? :limit-bytes :max-depth :max-infos :root-told?])
+         {:nodes (:nodes known), :synthdefs (:synthdefs known)
           :parts {}, :infos {}, :values {}, :parents {}, :needs {}
           :big #{}, :huge #{}, :gone #{}, :silent #{}}))
 

@@ -38,8 +38,8 @@
 (deftype ^:private Watch [windows claims? finished? ^CompletableFuture answer ^ArrayList seen ^objects step])
 
 ;; A call that takes in all that answers its bundles of questions. `marks` says by fence whether what comes behind it is
-;; its own; messages, and the keys of fences that are answered, come in the order of their arrival.
-(deftype ^:private Collector [hears news ^ConcurrentHashMap marks ^AtomicBoolean open ^BlockingQueue came])
+;; its own; what `digest` makes of messages, and the keys of fences that are answered, come in the order of their arrival.
+(deftype ^:private Collector [digest hears news ^ConcurrentHashMap marks ^AtomicBoolean open ^BlockingQueue came])
 
 (deftype Dispatcher
   [^ConcurrentHashMap by-reply     ; address of a reply -> waiters, the oldest first
@@ -348,10 +348,13 @@
   the questions and one behind them: what comes between their answers is of these
   questions only, and nobody else hears of it but the handlers.
 
-  `hears`  the addresses of the replies
-  `news`   addresses that are collected at any time, and reach everybody else too"
-  [^Dispatcher d hears news]
-  (let [c (Collector. hears news (ConcurrentHashMap.) (AtomicBoolean. false) (LinkedBlockingQueue.))]
+  `hears`   the addresses of the replies
+  `news`    addresses that are collected at any time, and reach everybody else too
+  `digest`  called with each kernel message on the link's reader thread: what it returns is
+            collected. There it is done while the server sends the next, which another
+            thread would begin too late"
+  [^Dispatcher d hears news digest]
+  (let [c (Collector. digest hears news (ConcurrentHashMap.) (AtomicBoolean. false) (LinkedBlockingQueue.))]
     (.incrementAndGet ^AtomicInteger (.-waiting d))
     (.add ^CopyOnWriteArrayList (.-collectors d) c)
     c))
@@ -364,9 +367,9 @@
     (.put ^ConcurrentHashMap (.-by_fence d) k c)))
 
 (defn collected!
-  "The next that has come for a collector: a kernel message, or the key of a fence that
-  is answered; nil where nothing comes within `timeout-ms`. Throws what `fail-all!` was
-  given when the server goes away meanwhile."
+  "The next that has come for a collector: what `digest` made of a message, or the key of a
+  fence that is answered; nil where nothing comes within `timeout-ms`. Throws what `digest`
+  threw, and what `fail-all!` was given when the server goes away meanwhile."
   [^Collector c timeout-ms]
   (let [x (.poll ^BlockingQueue (.-came c) timeout-ms TimeUnit/MILLISECONDS)]
     (if (instance? Throwable x) (throw (anew x)) x)))
@@ -392,7 +395,7 @@
     (reduce (fn [own? ^Collector c]
               (let [its-own? (and (.get ^AtomicBoolean (.-open c)) (contains? (.-hears c) address))]
                 (when (or its-own? (contains? (.-news c) address))
-                  (.add ^BlockingQueue (.-came c) m))
+                  (.add ^BlockingQueue (.-came c) (try ((.-digest c) m) (catch Throwable e e))))
                 (or own? its-own?)))
             false
             (.-collectors d))))

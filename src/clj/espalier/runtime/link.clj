@@ -87,6 +87,15 @@
         (persistent! v)
         (recur (inc i) (conj! v (.get arguments i)))))))
 
+(defn message-array
+  "What `message` returns, as an array: cheaper for a long one that is read but once."
+  ^objects [^OscMessage m]
+  (let [arguments (.toArray (.arguments m))
+        all       (object-array (inc (alength arguments)))]
+    (aset all 0 (.address m))
+    (System/arraycopy arguments 0 all 1 (alength arguments))
+    all))
+
 (defn messages
   "The messages within a packet, in order, still as kernel values."
   [p]

@@ -19,7 +19,7 @@
    (espalier.kernel BlockIds Link NodeIds OscMessage)
    (java.io IOException)
    (java.util.concurrent ConcurrentHashMap CountDownLatch TimeUnit)
-   (java.util.concurrent.atomic AtomicInteger AtomicLong)
+   (java.util.concurrent.atomic AtomicInteger AtomicLong AtomicReference)
    (java.util.function BooleanSupplier)))
 
 (set! *warn-on-reflection* true)
@@ -416,6 +416,7 @@
                              :node-births (ConcurrentHashMap.)
                              :before-end  (ConcurrentHashMap.)
                              :protocol    protocol
+                             :tree-hints  (AtomicReference.)
                              :memory-bytes (* 1024 (long (:memory-size options)))
                              :tells-failures? (engine/trait (:engine session) :tells-failures?)
                              :limit-bytes (get (engine/trait (:engine session) :max-packet-bytes) protocol)

@@ -16,21 +16,32 @@
   (:import
    (espalier.kernel Link OscMessage)
    (java.util HashMap)
-   (java.util.concurrent ConcurrentHashMap)))
+   (java.util.concurrent ConcurrentHashMap)
+   (java.util.concurrent.atomic AtomicReference)))
 
 (set! *warn-on-reflection* true)
 
+(defn- hints
+  "What the client knows that helps to read the tree below group `id`. It takes as long as a third of
+  the reading of a large tree, so it is kept until another tree is asked for or a node has
+  changed."
+  [{:keys [mirror ^AtomicReference tree-hints]} id]
+  (let [{:keys [nodes synthdefs] :as known} (mirror/known mirror)
+        kept (.get tree-hints)]
+    (if (and (= id (:top kept)) (identical? nodes (:nodes (:known kept))) (identical? synthdefs (:synthdefs (:known kept))))
+      kept
+      (let [hints {:top id, :known known, :sizes (plan/sizes known id), :own (plan/own-knowledge nodes)}]
+        (.set tree-hints hints)
+        hints))))
+
 (defn- finisher
-  "What adds to a node of a tree what only the client knows: its key, whether it is
-  paused, whether its children are computed in parallel."
-  [session]
-  (let [nodes (:nodes (mirror/known (:mirror session)))]
+  "A function that adds to a node of a tree what only the client knows of it."
+  [own]
+  (if (empty? own)
+    identity
     (fn [node]
-      (if-some [{:keys [status parallel?] k :key} (get nodes (:id node))]
-        (cond-> node
-          (some? k)           (assoc :key k)
-          (= :paused status) (assoc :paused true)
-          parallel?           (assoc :parallel true))
+      (if-some [more (get own (get node :id))]
+        (conj node (if (= :synth (:kind node)) (dissoc more :parallel) more))
         node))))
 
 ;; ---- one bundle of questions
@@ -72,25 +83,22 @@
     :info      ["/n_query" id]
     :values    ["/s_getn" id 0 slots]))
 
-(defn- answer-of
-  "What a message answers: `[want-key answer]`, the key as `espalier.model.tree-plan/learn` wants it."
+(defn- digest
+  "What a message tells: `{:key want-key, :answer …}`, the key as `espalier.model.tree-plan/learn`
+  wants it, or, of a notification, `{:news [node group]}`."
   [^OscMessage m flag finish]
   (case (.address m)
-    "/g_queryTree.reply" (let [[_ told id :as reply] (link/message m)
-                               tree? (= flag told)]
-                           [[(if tree? :tree :structure) (long id)] (tree/parse reply (if tree? finish identity))])
-    "/n_setn"            [[:values (long (.get (.arguments m) 0))] (mapv message/number (.floats m 3))]
-    "/n_info"            (let [info (link/message m)] [[:info (long (nth info 1))] info])
-    nil))
-
-(defn- news-of
-  "What a notification tells for the journal: the node, and its group."
-  [^OscMessage m]
-  (let [arguments (.arguments m)]
-    [(long (.get arguments 0)) (long (.get arguments 1))]))
+    "/g_queryTree.reply" (let [reply (link/message-array m)
+                               tree? (= flag (aget reply 1))]
+                           {:key    [(if tree? :tree :structure) (long (aget reply 2))]
+                            :answer (tree/parse reply (if tree? finish identity))})
+    "/n_setn"            {:key    [:values (long (.get (.arguments m) 0))]
+                          :answer (mapv message/number (.floats m 3))}
+    "/n_info"            (let [info (link/message m)] {:key [:info (long (nth info 1))], :answer info})
+    {:news [(long (.get (.arguments m) 0)) (long (.get (.arguments m) 1))]}))
 
 (def ^:private replies #{"/g_queryTree.reply" "/n_setn"})
-(def ^:private news #{"/n_go" "/n_end" "/n_move"})
+(def ^:private news #{"/n_info" "/n_go" "/n_end" "/n_move"})
 
 (defn- ask!
   "Sends the questions of one bundle and takes in what comes until all is answered. Returns
@@ -104,8 +112,7 @@
         asked-infos   (into #{} (comp (filter #(= :info (:what %))) (map :id)) wants)
         infos         (count asked-infos)
         [end ends]    (when (and (not single?) (or settle? (pos? infos))) (session/fence! session true))
-        answers       (HashMap.)
-        finish        (finisher session)]
+        answers       (HashMap.)]
     (dispatch/fences! dispatcher collector (cond-> {close false} open (assoc open true) end (assoc end false)))
     (link/send! link {:packets (-> (if open [opens] [])
                                    (conj ["/error" -1])
@@ -122,12 +129,12 @@
           (= close m)                    (if (or (nil? end) (and (zero? infos) (not settle?)))
                                            (done true)
                                            (recur told infos true))
-          (not (instance? OscMessage m)) (recur told infos closed?)
-          (contains? news (.address ^OscMessage m)) (recur (conj told (news-of m)) infos closed?)
+          (number? m)                    (recur told infos closed?)
+          (:news m)                      (recur (conj told (:news m)) infos closed?)
           :else
-          (let [[k answer] (answer-of m flag finish)
-                first?     (nil? (.put answers k answer))
-                infos      (if (and first? (= :info (first k)) (contains? asked-infos (second k))) (dec infos) infos)]
+          (let [{k :key, :keys [answer]} m
+                first? (nil? (.put answers k answer))
+                infos  (if (and first? (= :info (first k)) (contains? asked-infos (second k))) (dec infos) infos)]
             (if (and closed? (zero? infos) (not settle?))
               (done true)
               (recur told infos closed?))))))))
@@ -136,14 +143,14 @@
 
 (defn- read-parts
   "Reads a tree that does not fit into one reply; returns it."
-  [{:keys [dispatcher] :as session} reading flag deadline request]
-  (let [collector (dispatch/collector! dispatcher replies (conj news "/n_info"))]
+  [{:keys [dispatcher] :as session} reading finish flag deadline request]
+  (let [collector (dispatch/collector! dispatcher replies news #(digest % flag finish))]
     (try
       (loop [reading reading, round 0, journal [], rounds []]
         (let [wants     (plan/wants reading)
               conflicts (when (empty? wants) (plan/conflicts reading journal rounds))
               over?     (<= (long deadline) (session/milliseconds))
-              give      (fn [conflicts] (plan/assembled reading (finisher session) conflicts))]
+              give      (fn [conflicts] (plan/assembled reading finish conflicts))]
           (cond
             (:no-such-group reading)                      (throw (failure/unanswered request))
             (and (empty? wants) (empty? conflicts))       (give nil)
@@ -162,20 +169,19 @@
                      (conj rounds {:sent (count journal), :done (count all)}))))))
       (finally (dispatch/uncollect! dispatcher collector)))))
 
-(defn- reading-of [{:keys [engine protocol mirror]} id controls?]
-  (plan/reading {:top         id
-                 :controls?   controls?
-                 :known       (mirror/known mirror)
-                 :limit-bytes (get (engine/trait engine :max-reply-bytes) protocol)
-                 :max-depth   (engine/trait engine :max-reply-depth)
-                 :max-infos   (engine/trait engine :max-infos)
-                 :root-told?  (engine/trait engine :tells-root?)}))
+(defn- reading-of [{:keys [engine protocol]} hints controls?]
+  (plan/reading (merge hints
+                       {:controls?   controls?
+                        :limit-bytes (get (engine/trait engine :max-reply-bytes) protocol)
+                        :max-depth   (engine/trait engine :max-reply-depth)
+                        :max-infos   (engine/trait engine :max-infos)
+                        :root-told?  (engine/trait engine :tells-root?)})))
 
 (defn- in-one-reply
   "The tree in one reply, or nil where the server cannot send it."
-  [session request timeout-ms]
+  [session request finish timeout-ms]
   (try
-    (assoc (tree/parse (session/question! session request timeout-ms) (finisher session)) :complete? true)
+    (assoc (tree/parse (session/question! session request timeout-ms) finish) :complete? true)
     (catch clojure.lang.ExceptionInfo e
       (when-not (contains? #{:espalier.error/reply-too-large :espalier.error/out-of-memory} (error/code e))
         (throw e)))))
@@ -196,13 +202,15 @@
         deadline (+ (session/milliseconds) (long timeout-ms))
         flag     (if controls? 1 0)
         request  ["/g_queryTree" id flag]
-        reading  (reading-of session id controls?)
+        hints    (hints session id)
+        finish   (finisher (:own hints))
+        reading  (reading-of session hints controls?)
         whole?   (or (plan/fits? reading id)
                      (and at-once? (plan/shallow? reading id)))]
-    (or (when whole? (in-one-reply session request timeout-ms))
+    (or (when whole? (in-one-reply session request finish timeout-ms))
         (read-parts (assoc session :timeout-ms timeout-ms)
                     (if whole? (plan/too-large reading id) reading)
-                    flag deadline request))))
+                    finish flag deadline request))))
 
 (defn- structure
   "The whole tree, without controls, that was so at one moment and of which no group is missing."

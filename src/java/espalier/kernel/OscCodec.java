@@ -35,7 +35,11 @@ public final class OscCodec {
 
   private static final byte[] BUNDLE = "#bundle\0".getBytes(StandardCharsets.US_ASCII);
 
+  /** Longer strings are not looked up among those that came before. */
+  private static final int MAX_WORD = 32;
+
   private int limit;
+  private final String[] words = new String[256];
   private final OSCParser parser = OscArguments.builder().buildParser();
   private ByteBuffer buffer;
   private OSCSerializer serializer;
@@ -299,24 +303,25 @@ public final class OscCodec {
   }
 
   /** The arguments of a message of integers, floats and strings alone; null for any other. */
-  private static Object[] flat(ByteBuffer in, int tags, int tagsEnd) {
-    int count = tagsEnd - tags - 1;
+  private Object[] flat(ByteBuffer in, int tags, int tagsEnd) {
+    byte[] bytes = in.array();
+    int base = in.arrayOffset();
     if (in.get(tags) != ',') {
       return null;
     }
-    for (int i = tags + 1; i < tagsEnd; i++) {
-      byte tag = in.get(i);
+    for (int i = base + tags + 1; i < base + tagsEnd; i++) {
+      byte tag = bytes[i];
       if (tag != 'i' && tag != 'f' && tag != 's') {
         return null;
       }
     }
-    Object[] values = new Object[count];
+    Object[] values = new Object[tagsEnd - tags - 1];
     int at = (tagsEnd + 4) & ~3;
-    for (int i = 0; i < count; i++) {
-      byte tag = in.get(tags + 1 + i);
+    for (int i = 0; i < values.length; i++) {
+      byte tag = bytes[base + tags + 1 + i];
       if (tag == 's') {
         int nul = indexOfNul(in, at);
-        values[i] = text(in, at, nul);
+        values[i] = word(in, at, nul);
         at = (nul + 4) & ~3;
       } else {
         values[i] = tag == 'i' ? (Object) in.getInt(at) : (Object) in.getFloat(at);
@@ -324,6 +329,39 @@ public final class OscCodec {
       }
     }
     return values;
+  }
+
+  /** The text in these bytes; for a short one that came before, mostly the same string: trees repeat their names. */
+  private String word(ByteBuffer in, int from, int to) {
+    int length = to - from;
+    if (length > MAX_WORD) {
+      return text(in, from, to);
+    }
+    byte[] bytes = in.array();
+    int start = in.arrayOffset() + from;
+    int hash = length;
+    for (int i = start; i < start + length; i++) {
+      hash = 31 * hash + bytes[i];
+    }
+    int slot = (hash ^ hash >>> 8) & words.length - 1;
+    String known = words[slot];
+    if (known == null || !isAscii(known, bytes, start, length)) {
+      words[slot] = known = text(in, from, to);
+    }
+    return known;
+  }
+
+  /** Whether a string is that of so many bytes, each of them one character. */
+  private static boolean isAscii(String known, byte[] bytes, int start, int length) {
+    if (known.length() != length) {
+      return false;
+    }
+    for (int i = 0; i < length; i++) {
+      if (known.charAt(i) != bytes[start + i]) {
+        return false;
+      }
+    }
+    return true;
   }
 
   /** The arguments before a run of floats: a message of its own is made of them. */
@@ -355,11 +393,14 @@ public final class OscCodec {
   }
 
   private static int indexOfNul(ByteBuffer in, int from) {
-    int i = from;
-    while (in.get(i) != 0) {
-      i++;
+    byte[] bytes = in.array();
+    int base = in.arrayOffset();
+    for (int i = from; i < in.limit(); i++) {
+      if (bytes[base + i] == 0) {
+        return i;
+      }
     }
-    return i;
+    throw new IndexOutOfBoundsException("No end of the string at " + from);
   }
 
   private static String text(ByteBuffer in, int from, int to) {
