@@ -34,32 +34,41 @@
 
 (deftype ^:private Plane [^long n ^objects nodes ^ints parent ^ints head ^ints next])
 
-(defn- plane ^Plane [tree]
+(defn- linked
+  "The plane of nodes with the places of their parents."
+  ^Plane [^ArrayList nodes ^ArrayList parents]
+  (let [n      (.size nodes)
+        parent (int-array n)
+        head   (int-array n -1)
+        next   (int-array n -1)]
+    ;; From the last, so that each becomes the head of its siblings behind it.
+    (loop [i (dec n)]
+      (when (<= 0 i)
+        (let [p (int (.get parents i))]
+          (aset parent i p)
+          (when (<= 0 p)
+            (aset next i (aget head p))
+            (aset head p i))
+          (recur (dec i)))))
+    (Plane. n (.toArray nodes) parent head next)))
+
+(defn- plane
+  "The plane of a tree, or of its rows."
+  ^Plane [tree]
   (let [nodes   (ArrayList.)
         parents (ArrayList.)]
-    ;; Parents before their children, and these in order: a walk with an iterator for each level.
-    (loop [stack (list [(.iterator ^Iterable (list tree)) -1])]
-      (when-let [[^Iterator siblings parent] (peek stack)]
-        (if (.hasNext siblings)
-          (let [node (.next siblings), children (get node :children), place (.size nodes)]
-            (.add nodes node)
-            (.add parents parent)
-            (recur (if (and children (pos? (count children))) (conj stack [(.iterator ^Iterable children) place]) stack)))
-          (recur (pop stack)))))
-    (let [n      (.size nodes)
-          parent (int-array n)
-          head   (int-array n -1)
-          next   (int-array n -1)]
-      ;; From the last, so that each becomes the head of its siblings behind it.
-      (loop [i (dec n)]
-        (when (<= 0 i)
-          (let [p (int (.get parents i))]
-            (aset parent i p)
-            (when (<= 0 p)
-              (aset next i (aget head p))
-              (aset head p i))
-            (recur (dec i)))))
-      (Plane. n (.toArray nodes) parent head next))))
+    (if (vector? tree)
+      (run! (fn [[node parent]] (.add nodes node) (.add parents parent)) tree)
+      ;; Parents before their children, and these in order: a walk with an iterator for each level.
+      (loop [stack (list [(.iterator ^Iterable (list tree)) -1])]
+        (when-let [[^Iterator siblings parent] (peek stack)]
+          (if (.hasNext siblings)
+            (let [node (.next siblings), children (get node :children), place (.size nodes)]
+              (.add nodes node)
+              (.add parents parent)
+              (recur (if (and children (pos? (count children))) (conj stack [(.iterator ^Iterable children) place]) stack)))
+            (recur (pop stack))))))
+    (linked nodes parents)))
 
 (defn- node-at [^Plane p ^long i] (aget ^objects (.-nodes p) i))
 (defn- parent-at ^long [^Plane p ^long i] (aget ^ints (.-parent p) i))
@@ -272,7 +281,7 @@
 
 (defn diff
   "The edits that make of the tree `before` the tree `after`, both groups in canonical
-  form: see `espalier.model.form`. A control that `after` does not mention is untouched.
+  form, see `espalier.model.form`, or their rows, see `espalier.model.nesting`. A control that `after` does not mention is untouched.
 
   `:declared`     the ids of the nodes of `before` that had been declared, a set; all
                   others are unknown, and no node of `after` is one of them but by its

@@ -386,6 +386,12 @@
               (recur (if inside (conj todo [inside first-step (if way (conj path way) path) place]) todo) (inc n)))))))
     rows))
 
+(defn rows
+  "The rows, see `espalier.model.nesting`, of a group of the nodes that a form stands for.
+  Takes and throws what `nodes` does."
+  [form names]
+  (vec (read-rows form names)))
+
 (defn nodes
   "The nodes that a form stands for, a vector of canonical nodes.
 

@@ -2,7 +2,7 @@
   "What a client has declared on a server: by the id of the group that it is in, the
   tree that is wanted, and what was made for it. It is remembered for one login.
 
-      {:roots {1 {:nodes     [node …]             what is wanted, canonical
+      {:roots {1 {:rows      [[node parent] …]    what is wanted: see `espalier.model.nesting`
                   :shared?   true                 whether others may have nodes directly in the group
                   :prune     true
                   :ids       #{1000 1001}         the nodes that were declared

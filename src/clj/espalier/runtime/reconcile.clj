@@ -119,13 +119,19 @@
   (error/error :no-such-node (str "The group " id ", whose content is declared, is not there. (sc/print-tree s) shows what there is; without :root, what is declared is in the default group.")
                {:node id}))
 
+(defn- without-top
+  "The rows of what is in the one group that rows are of."
+  [rows]
+  (mapv (fn [[node parent]] [node (dec (long parent))]) (subvec rows 1)))
+
 (defn- root-of
   "The id of the group whose content is declared, whether others may have nodes directly
-  in it, and the content."
-  [s session nodes {:keys [root]}]
-  (let [[top]   nodes
+  in it, and the `:rows` of the content."
+  [s session rows {:keys [root]}]
+  (let [[top]   (get rows 1)
         own     (session/default-group-id (:client-id session))
-        pasted  (when (and (= 1 (count nodes)) (= :group (:kind top)) (nil? (:key top))) (:id top))
+        pasted  (when (and (= :group (:kind top)) (:id top) (nil? (:key top)) (not-any? (fn [[_ parent]] (= 0 parent)) (subvec rows 2)))
+                  (:id top))
         given   (if (entity? root) (entities/resolve-in s session root) root)
         _       (when-not (or (nil? given) (nat-int? given))
                   (throw (error/error :invalid-option (str ":root is a group or the id of one, not " (pr-str root) ".") {:option :root, :value root})))
@@ -135,27 +141,26 @@
     (when-not (or (= :group kind)
                   (and (nil? kind) (let [[_ _ _ _ _ group] (get (session/look-at! session [id] (:timeout-ms session)) id)] (= 1 group))))
       (throw (no-group id)))
-    {:root id, :shared? (and (nil? given) (not pasted?)), :nodes (if pasted? (:children top) nodes)}))
+    {:root id, :shared? (and (nil? given) (not pasted?)), :rows (if pasted? (without-top rows) rows)}))
 
 ;; ---- SynthDefs and controls
 
-(defn- synths [nodes]
-  (eduction (map first) (filter #(= :synth (:kind %))) (nesting/rows {:kind :group, :children nodes})))
+(def ^:private synths (comp (map first) (filter #(= :synth (:kind %)))))
 
 (defn- given-synthdefs
   "By name, the SynthDefs that a declaration has as values."
-  [nodes extra]
+  [rows extra]
   (into (into {} (map (juxt :name identity)) extra)
-        (keep (fn [{:keys [def synthdef]}] (when synthdef [def synthdef])))
-        (synths nodes)))
+        (comp synths (keep (fn [{:keys [def synthdef]}] (when synthdef [def synthdef]))))
+        rows))
 
 (defn- check-known-defs
   "Throws where the tree has a SynthDef that is neither given nor known, nor there on
   the server, which is asked once."
-  [s {:keys [mirror] :as session} nodes given opts]
+  [s {:keys [mirror] :as session} rows given opts]
   (let [known   (:synthdefs (mirror/known mirror))
         there   (:there (declared/known session))
-        unknown (into [] (comp (map :def) (remove #(or (contains? given %) (contains? known %) (contains? there %))) (distinct)) (synths nodes))]
+        unknown (into [] (comp synths (map :def) (remove #(or (contains? given %) (contains? known %) (contains? there %))) (distinct)) rows)]
     (when (seq unknown)
       (let [missing (synthdefs/missing s session unknown (select-keys opts [:timeout-ms]))]
         (declared/change! session update :there into (remove (set missing)) unknown)
@@ -179,9 +184,9 @@
       (into {} (map (fn [[k v]] [(get names k k) v])) controls))
     controls))
 
-(defn- checked-nodes
-  "The nodes with controls as the SynthDefs name them, all checked."
-  [{:keys [mirror limits]} nodes given]
+(defn- checked-rows
+  "The rows with controls as the SynthDefs name them, all checked."
+  [{:keys [mirror limits]} rows given]
   (let [known  (:synthdefs (mirror/known mirror))
         own    (into {} (map (fn [[n d]] [n (synthdef/controls d)])) given)
         check  (fn [{:keys [kind def controls] :as node}]
@@ -192,7 +197,10 @@
                      (control/check-arrays facts def controls)
                      (run! (fn [[k v]] (check-mapping limits k v)) controls)
                      (assoc node :controls (named-controls facts controls)))))]
-    (:children (nesting/tree (mapv (fn [[node parent]] [(check node) parent]) (nesting/rows {:kind :group, :children nodes}))))))
+    (mapv (fn [[node parent :as row]]
+            (let [checked (check node)]
+              (if (identical? checked node) row [checked parent])))
+          rows)))
 
 ;; ---- what is expected
 
@@ -222,12 +230,17 @@
                  (conj! rows [(row node) parent])))
         (persistent! rows)))))
 
-(defn- expected-tree
-  "What is in the group `root` when all has been done that was sent so far."
+(defn- with-pending
+  "Rows with what is still to come."
+  [rows pending]
+  (if (seq pending)
+    (nesting/rows (reduce (fn [tree {:keys [edits]}] (diff/apply-edits tree edits {:lenient true})) (nesting/tree rows) pending))
+    rows))
+
+(defn- expected-rows
+  "The rows of the group `root` when all has been done that was sent so far."
   [session root {:keys [synthdefs pending]}]
-  (reduce (fn [tree {:keys [edits]}] (diff/apply-edits tree edits {:lenient true}))
-          (nesting/tree (confirmed-rows session root synthdefs))
-          pending))
+  (with-pending (confirmed-rows session root synthdefs) pending))
 
 (defn- settle!
   "Waits for what is on its way, and has the mirror looked over where it may be wrong."
@@ -239,43 +252,41 @@
 
 ;; ---- plans
 
-(defn- still-wanted
-  "The nodes without those that are played once and have been."
-  [nodes once there-keys]
-  (if (empty? once)
-    nodes
-    (let [over? (fn [{:keys [key def] :as node}]
-                  (and (:once node) (= def (get once key)) (not (contains? there-keys key))))
-          tree  {:kind :group, :children nodes}]
-      (if (some (fn [[node]] (over? node)) (nesting/rows tree))
-        (:children (nesting/tree
-                     ;; Synths have nothing below them, so the places of the others only close up.
-                     (let [rows  (nesting/rows tree)
-                           moved (reductions + 0 (map (fn [[node]] (if (over? node) 0 1)) rows))]
-                       (into [] (comp (remove (fn [[node]] (over? node)))
-                                      (map (let [moved (vec moved)] (fn [[node parent]] [node (if (neg? (long parent)) -1 (nth moved parent))]))))
-                             rows))))
-        nodes))))
+(defn- keys-in [rows]
+  (into #{} (keep (fn [[node]] (:key node))) rows))
 
-(defn- keys-in [tree]
-  (into #{} (keep (fn [[node]] (:key node))) (nesting/rows tree)))
+(defn- still-wanted
+  "The rows without those that are played once and have been."
+  [rows once before]
+  (if (empty? once)
+    rows
+    (let [there (keys-in before)
+          over? (fn [[{:keys [key def] :as node}]]
+                  (and (:once node) (= def (get once key)) (not (contains? there key))))]
+      (if (some over? rows)
+        ;; Synths have nothing below them, so the places of the others only close up.
+        (let [places (vec (reductions + 0 (map (fn [row] (if (over? row) 0 1)) rows)))]
+          (into [] (comp (remove over?)
+                         (map (fn [[node parent]] [node (if (neg? (long parent)) -1 (nth places parent))])))
+                rows))
+        rows))))
 
 (defn- edits-between
-  "What makes of `before` what is wanted, a map of `:edits`, and the tree that is
-  `:wanted` now."
-  [before {:keys [root nodes shared? prune]} {:keys [ids once]}]
-  (let [nodes (still-wanted nodes once (if (empty? once) nil (keys-in before)))
-        after {:kind :group, :id root, :children nodes}]
-    {:wanted after
-     :edits  (diff/diff before after {:declared (or ids #{}), :prune prune, :shared-root shared?})}))
+  "What makes of the rows `before` what is wanted: `:edits`, and the rows that are `:wanted`
+  now."
+  [before {:keys [rows shared? prune]} {:keys [ids once]}]
+  (let [wanted (still-wanted rows once before)]
+    {:wanted wanted
+     :edits  (diff/diff before wanted {:declared (or ids #{}), :prune prune, :shared-root shared?})}))
 
 (defn- adopted
-  "The ids of nodes that were not declared and now are, by their id."
+  "By id, the keys, or nil, of nodes that are declared by their id."
   [before wanted]
-  (let [there   (into #{} (map (fn [[node]] (:id node))) (nesting/rows before))
-        by-key  (keys-in before)]
-    (into {} (keep (fn [[{:keys [id key]}]] (when (and id (there id) (not (contains? by-key key))) [id key])))
-          (rest (nesting/rows wanted)))))
+  (when (some (fn [[node]] (:id node)) (subvec wanted 1))
+    (let [there  (into #{} (map (fn [[node]] (:id node))) before)
+          by-key (keys-in before)]
+      (into {} (keep (fn [[{:keys [id key]}]] (when (and id (there id) (not (contains? by-key key))) [id key])))
+            (subvec wanted 1)))))
 
 (defn- reserve-ids!
   "Takes ids for the nodes that edits make: `[id give-back!]` each."
@@ -298,10 +309,9 @@
         (throw e)))))
 
 (defn- sizes
-  "By the names that edits may have for them, how many nodes end with each of a tree."
-  [before]
-  (let [rows   (nesting/rows before)
-        counts (int-array (count rows) 1)]
+  "By the names that edits may have for them, how many nodes end with each."
+  [rows]
+  (let [counts (int-array (count rows) 1)]
     (loop [i (dec (count rows))]
       (when (pos? i)
         (let [parent (int (second (nth rows i)))]
@@ -323,12 +333,20 @@
                                  ". Nothing was sent. (sc/boot! s {:maximum-node-count " (* 2 (long maximum-node-count)) "}) boots a server for more.")
                             {:nodes peak, :nodes-there there, :maximum-node-count maximum-node-count}))))))
 
+(defn- ids-of
+  "By the names that edits have for them, the ids of nodes that are there."
+  [before edits]
+  (let [names (into #{} (comp (mapcat (fn [{:keys [node to into]}] [node (second to) into])) (remove int?)) edits)]
+    (if (empty? names)
+      {}
+      (into {} (keep (fn [[{:keys [id key]}]] (when (and (some? key) (contains? names key)) [key id]))) before))))
+
 (defn- planned
   "Edits with ids and requests, all that is to be known before they are sent, and
   `:give-back!`, which undoes that ids were taken."
-  [s {:keys [engine] :as session} before wanted edits]
+  [s {:keys [engine] :as session} before edits]
   (check-room session before edits)
-  (let [there     (into {} (keep (fn [[{:keys [id key]}]] (when (some? key) [key id]))) (nesting/rows before))
+  (let [there     (ids-of before edits)
         taken     (reserve-ids! s session edits)
         new-ids   (mapv first taken)
         {:keys [requests ids made]} (plan/plan edits there new-ids engine)]
@@ -336,45 +354,65 @@
      :requests   requests
      :resolved   (plan/resolved edits there new-ids)
      :made       made
-     :keys       (select-keys ids (keys-in wanted))
+     :ids        ids
      :give-back! (fn [] (run! (fn [[_ give-back!]] (give-back!)) taken))}))
+
+(defn- keys-after
+  "The ids by key of what is declared, after edits."
+  [old-keys before wanted {:keys [resolved ids]} adopted]
+  (if (and (empty? adopted) (not-any? #(or (plan/makes-node? %) (= :free (:edit %))) resolved))
+    old-keys
+    (let [there (into {} (keep (fn [[{:keys [id key]}]] (when (some? key) [key id]))) before)]
+      (into {}
+            (keep (fn [[{:keys [key id]}]]
+                    (when (some? key)
+                      (when-some [id (or (get ids key) (get there key) (when (contains? adopted id) id))] [key id]))))
+            wanted))))
 
 ;; ---- what is remembered
 
 (defn- remember!
   "Notes what edits make of what is declared."
-  [{:keys [mirror] :as session} root {:keys [nodes shared? prune buses buffers]} before wanted {:keys [resolved keys]} at]
-  (let [{:keys [ids once synthdefs pending]} (get-in (declared/known session) [:roots root])
-        there    (into #{} (map (fn [[node]] (:id node))) (nesting/rows before))
-        adopted  (adopted before wanted)
-        freed    (into #{} (comp (filter #(= :free (:edit %))) (map :node)) resolved)
-        replaced (into #{} (comp (filter #(= :replace (:edit %))) (map :node)) resolved)
-        made     (into {} (comp (filter plan/makes-node?) (map (juxt :id identity))) resolved)
-        stays?   (fn [id] (and (there id) (not (freed id)) (not (replaced id))))
-        now      (-> #{} (into (filter stays?) ids) (into (clojure.core/keys adopted)) (into (clojure.core/keys made)))]
-    (run! (fn [id] (when-not (now id) (declared/forget-controls! session id))) ids)
+  [{:keys [mirror] :as session} root {:keys [rows shared? prune buses buffers]} before wanted {:keys [resolved] :as plan} at]
+  (let [{:keys [ids once synthdefs pending], old-keys :keys} (get-in (declared/known session) [:roots root])
+        adopted   (adopted before wanted)
+        made      (into {} (comp (filter plan/makes-node?) (map (juxt :id identity))) resolved)
+        same?     (and (empty? adopted) (every? #(contains? #{:set :move :run} (:edit %)) resolved))
+        now       (if same?
+                    (or ids #{})
+                    (let [there (into #{} (map (fn [[node]] (:id node))) before)
+                          gone  (into #{} (comp (filter #(contains? #{:free :replace} (:edit %))) (map :node)) resolved)]
+                      (-> #{} (into (filter #(and (there %) (not (gone %)))) ids) (into (keys adopted)) (into (keys made)))))
+        by-key    (keys-after old-keys before wanted plan adopted)]
+    (when-not same?
+      (run! (fn [id] (when-not (now id) (declared/forget-controls! session id))) ids))
     (doseq [{:keys [edit node id controls] :as e} resolved]
       (cond
-        (plan/makes-node? e) (when-not (= :group (:kind e))
-                               (declared/remember-controls! session id (control/defaults (get (:synthdefs (mirror/known mirror)) (:def e))))
-                               (declared/remember-controls! session id controls))
-        (= :set edit)        (declared/remember-controls! session node controls)))
+        (and (plan/makes-node? e) (not= :group (:kind e)))
+        (do (declared/remember-controls! session id (control/defaults (get (:synthdefs (mirror/known mirror)) (:def e))))
+            (declared/remember-controls! session id controls))
+        (= :set edit) (declared/remember-controls! session node controls)))
     (when-let [notes (seq (keep (fn [[id key]] (when (some? key) [id {:key key}])) adopted))]
       (mirror/tell! mirror [:note notes]))
-    (let [wanted-once (into {} (keep (fn [[{:keys [key def] :as node}]] (when (:once node) [key def]))) (nesting/rows {:kind :group, :children nodes}))]
-      (declared/change! session assoc-in [:roots root]
-                        {:nodes     nodes
-                         :shared?   shared?
-                         :prune     prune
-                         :ids       now
-                         :keys      (into keys (keep (fn [[id key]] (when (and (some? key) (now id)) [key id]))) adopted)
-                         :once      (into {} (filter (fn [[key def]] (or (= def (get once key)) (contains? keys key)))) wanted-once)
-                         :synthdefs (into (select-keys synthdefs (filter now (clojure.core/keys synthdefs)))
+    (declared/change! session assoc-in [:roots root]
+                      {:rows      rows
+                       :shared?   shared?
+                       :prune     prune
+                       :ids       now
+                       :keys      by-key
+                       :once      (into {}
+                                        (comp (map first)
+                                              (filter (fn [{:keys [key def] :as node}] (and (:once node) (or (= def (get once key)) (contains? by-key key)))))
+                                              (map (juxt :key :def)))
+                                        rows)
+                       :synthdefs (if same?
+                                    synthdefs
+                                    (into (select-keys synthdefs (filter now (keys synthdefs)))
                                           (keep (fn [[id {:keys [synthdef]}]] (when synthdef [id synthdef])))
-                                          made)
-                         :buses     (kept buses)
-                         :buffers   (kept buffers)
-                         :pending   (cond-> (vec pending) (and at (seq resolved)) (conj {:edits resolved, :at at}))}))))
+                                          made))
+                       :buses     (kept buses)
+                       :buffers   (kept buffers)
+                       :pending   (cond-> (vec pending) (and at (seq resolved)) (conj {:edits resolved, :at at}))})))
 
 (defn- done!
   "Forgets that edits are still to come."
@@ -444,10 +482,10 @@
   "Undoes edits for which the server has no room, whatever has become of them, so that
   what was declared before, `old`, is declared again."
   [s {:keys [mirror link] :as session} root old before resolved timeout-ms]
-  (let [after (diff/apply-edits before resolved {:lenient true})
+  (let [after (nesting/rows (diff/apply-edits (nesting/tree before) resolved {:lenient true}))
         edits (diff/diff after before)
-        {:keys [requests made] :as plan} (planned s session after before edits)]
-    (remember! session root (or old {:nodes [], :shared? true, :prune true}) after before plan nil)
+        {:keys [requests made] :as plan} (planned s session after edits)]
+    (remember! session root (or old {:rows [[{:kind :group} -1]], :shared? true, :prune true}) after before plan nil)
     (mirror/sent! mirror made 0)
     (doseq [some-requests (partition-all undone-at-once requests)]
       (link/send! link {:packets some-requests})
@@ -491,9 +529,9 @@
         wait?      (or (nil? (:at opts)) confirm)]
     (loop [round 1, report nil]
       (let [memory  (get-in (declared/known session) [:roots root])
-            before  (or (when (= 1 round) before-first) (expected-tree session root memory))
+            before  (or (when (= 1 round) before-first) (expected-rows session root memory))
             {:keys [edits wanted]} (edits-between before wish memory)
-            {:keys [requests resolved made give-back!] :as plan} (planned s session before wanted edits)
+            {:keys [requests resolved made give-back!] :as plan} (planned s session before edits)
             items   (mapv (fn [r] {:request r}) requests)
             sent    (try
                       (let [ready (when (seq items) (delivery/checked session items {:at at}))]
@@ -515,13 +553,13 @@
                           (declared/change! session (fn [known] (if memory (assoc-in known [:roots root] memory) (update known :roots dissoc root)))))
                         (throw e)))
             look    (fn [] (let [memory (get-in (declared/known session) [:roots root])]
-                             (:edits (edits-between (expected-tree session root memory) wish memory))))
+                             (:edits (edits-between (expected-rows session root memory) wish memory))))
             structure? (some #(not= :set (:edit %)) edits)
             left    (when (and wait? (or structure? (seq (:failures sent))))
                       (let [left (look)]
                         (if (seq left) (look-again! session look) left)))
             missing (when (seq left) (unstarted session made))
-            report  (-> {:before (or (:before report) before)
+            report  (-> {:before (or (:before report) (nesting/tree before))
                          :edits  (into (vec (:edits report)) edits)
                          :requests (into (vec (:requests report)) requests)
                          :bundle-count (+ (long (:bundle-count report 0)) (long (:bundle-count sent)))
@@ -533,7 +571,9 @@
                       (mirror/forget! mirror missing)
                       (let [memory (get-in (declared/known session) [:roots root])]
                         (assoc report
-                          :after       (if wait? (expected-tree session root memory) (diff/apply-edits before resolved {:lenient true}))
+                          :after       (if wait?
+                                         (nesting/tree (expected-rows session root memory))
+                                         (diff/apply-edits (nesting/tree before) resolved {:lenient true}))
                           :ids         (:keys memory)
                           :confirmed?  (boolean (and wait? (empty? left)))
                           :differences (mapv #(with-reason started %) left))))]
@@ -550,7 +590,7 @@
 ;; ---- the calls
 
 (defn- wish
-  "What a declaration wants on this server, all checked: `:root`, `:shared?`, `:prune`, `:nodes`,
+  "What a declaration wants on this server, all checked: `:root`, `:shared?`, `:prune`, `:rows`,
   `:buses`, `:buffers`, and the SynthDefs that are `:given`."
   [s session x {:keys [prune root] :or {prune true} :as opts}]
   (let [{:keys [tree synthdefs] :as declaration} (declaration x)
@@ -560,12 +600,11 @@
         memory   (get-in (declared/known session) [:roots guess])
         {:keys [buses buffers] :as named} (named-resources s session memory declaration)]
     (try
-      (let [names    (into {} (map (fn [[n {:keys [entity]}]] [n entity])) (concat buses buffers))
-            nodes    (form/nodes tree names)
-            place    (root-of s session nodes opts)
-            given    (given-synthdefs (:nodes place) (when synthdefs (synthdefs/values synthdefs)))]
-        (check-known-defs s session (:nodes place) given opts)
-        (merge place named {:prune prune, :given given, :nodes (checked-nodes session (:nodes place) given)}))
+      (let [names (into {} (map (fn [[n {:keys [entity]}]] [n entity])) (concat buses buffers))
+            {:keys [rows] :as place} (root-of s session (form/rows tree names) opts)
+            given (given-synthdefs rows (when synthdefs (synthdefs/values synthdefs)))]
+        (check-known-defs s session rows given opts)
+        (merge place named {:prune prune, :given given, :rows (checked-rows session rows given)}))
       (catch Throwable e
         (give-back! session (concat (vals buses) (vals buffers)))
         (throw e)))))
@@ -625,11 +664,16 @@
         (let [{:keys [root buses buffers] :as wish} (wish s session x opts)]
           (try
             (let [memory (get-in (declared/known session) [:roots root])
-                  before (expected-tree session root memory)
+                  before (expected-rows session root memory)
+                  tree   (nesting/tree before)
                   {:keys [edits wanted]} (edits-between before wish memory)
-                  {:keys [requests resolved keys give-back!]} (planned s session before wanted edits)]
+                  {:keys [requests resolved give-back!] :as plan} (planned s session before edits)]
               (give-back!)
-              (with-meta {:before before, :after (diff/apply-edits before resolved {:lenient true}), :edits edits, :requests requests, :ids keys}
+              (with-meta {:before   tree
+                          :after    (diff/apply-edits tree resolved {:lenient true})
+                          :edits    edits
+                          :requests requests
+                          :ids      (keys-after (:keys memory) before wanted plan (adopted before wanted))}
                          {:type ::plan}))
             (finally (give-back! session (concat (vals buses) (vals buffers))))))))))
 
@@ -645,8 +689,8 @@
           (throw (error/error :not-declared (str "Nothing is declared of group " (pr-str id) ". (sc/reconcile! s tree {:root …}) declares it.") {:root root})))
         [id]))))
 
-(defn- confirmed-tree
-  "The tree of a root as the server tells it, with its controls. What it cannot tell is as
+(defn- told-rows
+  "The rows of a root as the server tells it, with its controls. What it cannot tell is as
   it is expected: triggers, and, of a group too large for one reply, which controls are
   mapped."
   [session root {:keys [synthdefs]} timeout-ms]
@@ -667,7 +711,7 @@
       (throw (error/error :no-answer (str "What is in group " root " could not be read within " timeout-ms " ms: "
                                           (if (seq changed) "it changes faster. A longer :timeout-ms may do." "the server does not tell it. (sc/server-output s) may say why."))
                           {:root root})))
-    (nesting/tree (mapv (fn [[node parent]] [(told node) parent]) (nesting/rows tree)))))
+    (mapv (fn [[node parent]] [(told node) parent]) (nesting/rows tree))))
 
 (defn drift
   "See `espalier.core/drift`."
@@ -682,7 +726,7 @@
         (into []
               (mapcat (fn [root]
                         (let [memory (get-in (declared/known session) [:roots root])]
-                          (:edits (edits-between (confirmed-tree session root memory timeout-ms) (assoc memory :root root) memory)))))
+                          (:edits (edits-between (told-rows session root memory timeout-ms) (assoc memory :root root) memory)))))
               (roots s session opts))))))
 
 (defn repair!
@@ -698,13 +742,13 @@
         (settle! session timeout-ms)
         (tree-query/mend! session mirror)
         (mapv (fn [root]
-                (let [{:keys [ids nodes pending] :as memory} (get-in (declared/known session) [:roots root])
-                      told (confirmed-tree session root memory timeout-ms)]
-                  (doseq [[{:keys [id controls]}] (nesting/rows told) :when (and controls (contains? ids id))]
+                (let [{:keys [ids rows pending] :as memory} (get-in (declared/known session) [:roots root])
+                      told (told-rows session root memory timeout-ms)]
+                  (doseq [[{:keys [id controls]}] told :when (and controls (contains? ids id))]
                     (declared/remember-controls! session id controls))
                   (with-meta
-                    (carry-out! s session (assoc memory :root root) (given-synthdefs nodes nil) (select-keys opts [:timeout-ms])
-                                (reduce (fn [tree {:keys [edits]}] (diff/apply-edits tree edits {:lenient true})) told pending))
+                    (carry-out! s session (assoc memory :root root) (given-synthdefs rows nil) (select-keys opts [:timeout-ms])
+                                (with-pending told pending))
                     {:type ::report})))
               (roots s session opts))))))
 
