@@ -10,8 +10,10 @@
    [espalier.model.error :as error]
    [espalier.servers :as servers :refer [code-of error-of eventually last-n refused sent-after thrown]]
    [espalier.synthdef :refer [defsynth]]
+   [espalier.spectrum :as spectrum]
    [espalier.tree :as tree]
-   [espalier.ugens :refer [env-gen:kr out:ar sin-osc:ar]])
+   [espalier.ugens :refer [env-gen:kr out:ar sin-osc:ar]]
+   [espalier.wav :as wav])
   (:import
    (java.io File)
    (java.time Duration)
@@ -460,3 +462,50 @@
       (testing "and what fits is then what plays"
         (is (:confirmed? (sc/reconcile! s (form 12))))
         (no-difference s (form 12))))))
+
+;; ---- the sound
+
+(defn- largest-step ^double [^doubles xs]
+  (loop [i 1, most 0.0]
+    (if (< i (alength xs))
+      (recur (inc i) (Math/max most (Math/abs (- (aget xs i) (aget xs (dec i))))))
+      most)))
+
+(defn- quietest-part
+  "The least of the peaks of parts of `n` samples, of what is behind `from`."
+  [^doubles xs from n]
+  (apply min (for [i (range from (- (alength xs) (long n)) n)]
+               (spectrum/peak (java.util.Arrays/copyOfRange xs (int i) (int (+ (long i) (long n))))))))
+
+(defsynth ^:private tone [out 0, amp 0.3]
+  (out:ar out (* amp (sin-osc:ar 441))))
+
+(defn- rearranged
+  "The tone in one of many places."
+  [i]
+  (let [it    [:synth {:key :tone, :def tone}]
+        other (for [k (shuffle (range 3))] [:synth {:key [:other k], :def tone} {:amp 0}])]
+    (case (int (mod i 4))
+      0 [it other]
+      1 [[:group {:key [:g (mod i 3)]} other [:group {:key :in} it]]]
+      2 [other [:group {:key :in, :parallel (even? i)} it]]
+      3 [(first other) it (rest other)])))
+
+(deftest a-tone-that-is-moved-about-has-no-gap-and-no-click
+  (doseq [kind servers/udp-kinds]
+    (testing (:executable kind)
+      (sc/with-server [s (servers/options kind {:dummy-period-frames 512, :memory-size 65536})]
+        (let [f (File/createTempFile "espalier" ".wav")]
+          (try
+            (sc/reconcile! s (rearranged 0))
+            (let [tone (sc/node s :tone)
+                  r    (sc/record! s (str f) {:channel-count 1})]
+              (doseq [i (range 100)]
+                (sc/reconcile! s (rearranged i)))
+              (sc/stop-recording! r)
+              (is (= tone (sc/node s :tone)))
+              (let [xs (double-array (wav/samples (str f)))]
+                (is (< 44100 (alength xs)))
+                (is (< (largest-step xs) (* 1.01 0.3 2 Math/PI (/ 441 44100.0))))
+                (is (< 0.299 (quietest-part xs 1000 200)))))
+            (finally (.delete f))))))))
