@@ -344,12 +344,13 @@
           (testing "nodes that are freed all the while"
             (let [stop  (promise)
                   frees (future (while (not (realized? stop))
-                                  (sc/send! other ["/n_free" (or (:id (first (shuffle (:children (first (told other 1)))))) 1)])
+                                  (when-let [node (first (shuffle (:children (first (told other 1)))))]
+                                    (sc/send! other ["/n_free" (:id node)]))
                                   (sc/sync! other)))]
               (dotimes [i 40]
                 (let [r (try (sc/reconcile! s (assoc-in form [1 :paused] (even? i)))
-                             (catch clojure.lang.ExceptionInfo e (:report (ex-data e))))]
-                  (is (contains? r :differences))))
+                             (catch clojure.lang.ExceptionInfo e (or (:report (ex-data e)) e)))]
+                  (is (:differences r) (str r))))
               (deliver stop true)
               @frees
               (sc/reconcile! s form)

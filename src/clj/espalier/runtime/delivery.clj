@@ -386,7 +386,8 @@
         wait-ms   (+ (long timeout-ms) (if at (milliseconds-until at) 0))
         finished? (fn [k _] (when (= end k) (done!) true))
         sent      {:bundle-count (count packets), :byte-count (reduce + (map #(command/packets-bytes (:packets %)) packets))}]
-    (mirror/sent! mirror made (if at (milliseconds-until at) 0))
+    (when (seq made)
+      (mirror/sent! mirror made (if at (milliseconds-until at) 0)))
     (if wait?
       (let [known (keys (:synthdefs (mirror/known mirror)))]
         (assoc sent :failures

@@ -8,12 +8,10 @@
    [espalier.model.diff :as diff]
    [espalier.model.entity :refer [entity?]]
    [espalier.model.error :as error]
-   [espalier.model.form :as form]
    [espalier.model.nesting :as nesting]
    [espalier.model.options :as options]
    [espalier.model.plan :as plan]
    [espalier.model.state :as state]
-   [espalier.model.synthdef :as synthdef]
    [espalier.runtime.buffer :as buffer]
    [espalier.runtime.clock :as clock]
    [espalier.runtime.declared :as declared]
@@ -26,181 +24,12 @@
    [espalier.runtime.session :as session]
    [espalier.runtime.synthdefs :as synthdefs]
    [espalier.runtime.tree-query :as tree-query]
+   [espalier.runtime.wish :as wish]
    [espalier.runtime.worker :as worker])
   (:import
    (java.io Writer)))
 
 (set! *warn-on-reflection* true)
-
-;; ---- what is declared: a tree, or a map of a tree with what it needs
-
-(def ^:private parts #{:tree :buses :buffers :synthdefs})
-
-(defn- declaration
-  "The map that `x` is, or the tree `x` as one."
-  [x]
-  (if (and (map? x) (not (entity? x)) (not (:kind x)))
-    (do (doseq [k (keys x)]
-          (when-not (parts k)
-            (throw (error/error :invalid-tree
-                                (str "What is declared is a tree, or a map of :tree, :buses, :buffers and :synthdefs; it has no " (pr-str k) "." (error/hint k parts))
-                                {:seen k}))))
-        (doseq [k [:buses :buffers]]
-          (when-not (or (nil? (k x)) (and (map? (k x)) (every? keyword? (keys (k x)))))
-            (throw (error/error :invalid-tree (str (pr-str k) " are a map from keywords, {" (pr-str k) " {:verb 2}} for example, not " (pr-str (k x)) ".") {:seen (k x)}))))
-        (when-let [twice (some (set (keys (:buses x))) (keys (:buffers x)))]
-          (throw (error/error :duplicate-key (str (pr-str twice) " names a bus and a buffer; a name is for one.") {:key twice})))
-        x)
-    {:tree x}))
-
-(defn- bus-of
-  "How a bus is declared, as what `entities/add-block` takes: [count rate], where a
-  count of nil is a single one."
-  [name spec]
-  (let [{:keys [rate], n :count, :or {rate :audio}, :as m} (cond (int? spec) {:count spec}, (keyword? spec) {:rate spec}, (map? spec) spec)]
-    (when-not (and m (contains? #{:audio :control} rate) (every? #{:rate :count} (keys m)) (or (nil? n) (and (int? n) (<= 1 (long n) 4096))))
-      (throw (error/error :invalid-tree
-                          (str "A bus is declared by a number of audio channels, by :audio or :control, or by {:rate :control, :count 2}, not " (pr-str spec) " for " (pr-str name) ".")
-                          {:seen spec, :name name})))
-    [(when (and n (< 1 (long n))) n) rate]))
-
-(defn- usable?
-  "Whether an entity may still be used."
-  [s session e]
-  (try (entities/resolve-in s session e) true
-       (catch clojure.lang.ExceptionInfo _ false)))
-
-(defn- resources
-  "Buses or buffers by name: those that are there already and are declared so again,
-  others anew by `make`, which gets the name and what is declared and returns a map of
-  `:entity` and perhaps `:make!`."
-  [s session there specs make]
-  (into {}
-        (map (fn [[name spec]]
-               (let [{old :spec, e :entity :as known} (get there name)]
-                 [name (if (and known (= old spec) (usable? s session e))
-                         known
-                         (assoc (make name spec) :spec spec, :new? true))])))
-        specs))
-
-(defn- give-back!
-  "Gives back buses and buffers that were taken anew and are not kept; what the server
-  has made is freed."
-  [{:keys [mirror] :as session} rows]
-  (doseq [{:keys [entity new?]} rows :when new?]
-    (if (and (= :buffer (:kind entity)) (= :allocated (:status (get (:buffers (mirror/known mirror)) (:id entity)))))
-      (buffer/free! entity {})
-      (entities/give-back! entity session))))
-
-(defn- named-resources
-  "The buses and buffers of a declaration, `:buses` and `:buffers` by name; ids are taken
-  for those that are new."
-  [s session memory {:keys [buses buffers]}]
-  (let [buses (resources s session (:buses memory) buses
-                         (fn [name spec]
-                           (let [[n rate] (bus-of name spec)]
-                             {:entity (entities/add-block s :bus n {:rate rate})})))]
-    (try
-      {:buses   buses
-       :buffers (resources s session (:buffers memory) buffers
-                           (fn [_ spec] (buffer/reserve-buffer s (if (map? spec) spec {:path spec}))))}
-      (catch Throwable e
-        (give-back! session (vals buses))
-        (throw e)))))
-
-(defn- kept
-  "Buses or buffers as they are remembered."
-  [resources]
-  (into {} (map (fn [[name row]] [name (select-keys row [:spec :entity])])) resources))
-
-;; ---- where it is declared
-
-(defn- no-group [id]
-  (error/error :no-such-node (str "The group " id ", whose content is declared, is not there. (sc/print-tree s) shows what there is; without :root, what is declared is in the default group.")
-               {:node id}))
-
-(defn- without-top
-  "The rows of what is in the one group that rows are of."
-  [rows]
-  (mapv (fn [[node parent]] [node (dec (long parent))]) (subvec rows 1)))
-
-(defn- root-of
-  "The id of the group whose content is declared, whether others may have nodes directly
-  in it, and the `:rows` of the content."
-  [s session rows {:keys [root]}]
-  (let [[top]   (get rows 1)
-        own     (session/default-group-id (:client-id session))
-        pasted  (when (and (= :group (:kind top)) (:id top) (nil? (:key top)) (not-any? (fn [[_ parent]] (= 0 parent)) (subvec rows 2)))
-                  (:id top))
-        given   (if (entity? root) (entities/resolve-in s session root) root)
-        _       (when-not (or (nil? given) (nat-int? given))
-                  (throw (error/error :invalid-option (str ":root is a group or the id of one, not " (pr-str root) ".") {:option :root, :value root})))
-        id      (or given pasted own)
-        pasted? (= id pasted)
-        kind    (:kind (get (:nodes (mirror/known (:mirror session))) id))]
-    (when-not (or (= :group kind)
-                  (and (nil? kind) (let [[_ _ _ _ _ group] (get (session/look-at! session [id] (:timeout-ms session)) id)] (= 1 group))))
-      (throw (no-group id)))
-    {:root id, :shared? (and (nil? given) (not pasted?)), :rows (if pasted? (without-top rows) rows)}))
-
-;; ---- SynthDefs and controls
-
-(def ^:private synths (comp (map first) (filter #(= :synth (:kind %)))))
-
-(defn- given-synthdefs
-  "By name, the SynthDefs that a declaration has as values."
-  [rows extra]
-  (into (into {} (map (juxt :name identity)) extra)
-        (comp synths (keep (fn [{:keys [def synthdef]}] (when synthdef [def synthdef]))))
-        rows))
-
-(defn- check-known-defs
-  "Throws where the tree has a SynthDef that is neither given nor known, nor there on
-  the server, which is asked once."
-  [s {:keys [mirror] :as session} rows given opts]
-  (let [known   (:synthdefs (mirror/known mirror))
-        there   (:there (declared/known session))
-        unknown (into [] (comp synths (map :def) (remove #(or (contains? given %) (contains? known %) (contains? there %))) (distinct)) rows)]
-    (when (seq unknown)
-      (let [missing (synthdefs/missing s session unknown (select-keys opts [:timeout-ms]))]
-        (declared/change! session update :there into (remove (set missing)) unknown)
-        (when-let [d (first missing)]
-          (throw (error/error :unknown-synthdef
-                              (str "The tree has SynthDef " (pr-str d) ", which the server does not have." (error/hint d (concat (keys known) (keys given)))
-                                   " (sc/add-synthdefs! s …) sends it; a SynthDef value as :def is sent by itself.")
-                              {:synthdef d, :missing missing})))))))
-
-(defn- check-mapping [{:keys [control-bus-channel-count audio-bus-channel-count]} control v]
-  (doseq [x (if (vector? v) v [v]) :when (string? x)]
-    (let [n (parse-long (subs x 1)), most (if (str/starts-with? x "a") audio-bus-channel-count control-bus-channel-count)]
-      (when (<= (long most) (long n))
-        (throw (error/error :invalid-argument (str "Control " (pr-str control) " is mapped to " (pr-str x) ", and the server has " most " such buses.") {:argument control, :value x}))))))
-
-(defn- named-controls
-  "Controls with names for indices, where these are known."
-  [known controls]
-  (if (and known (some int? (keys controls)))
-    (let [names (into {} (map (fn [[k {:keys [index]}]] [index k])) known)]
-      (into {} (map (fn [[k v]] [(get names k k) v])) controls))
-    controls))
-
-(defn- checked-rows
-  "The rows with controls as the SynthDefs name them, all checked."
-  [{:keys [mirror limits]} rows given]
-  (let [known  (:synthdefs (mirror/known mirror))
-        own    (into {} (map (fn [[n d]] [n (synthdef/controls d)])) given)
-        check  (fn [{:keys [kind def controls] :as node}]
-                 (if (or (= :group kind) (empty? controls))
-                   node
-                   (let [facts (get own def (get known def))]
-                     (control/check-known facts def (keys controls))
-                     (control/check-arrays facts def controls)
-                     (run! (fn [[k v]] (check-mapping limits k v)) controls)
-                     (assoc node :controls (named-controls facts controls)))))]
-    (mapv (fn [[node parent :as row]]
-            (let [checked (check node)]
-              (if (identical? checked node) row [checked parent])))
-          rows)))
 
 ;; ---- what is expected
 
@@ -410,8 +239,8 @@
                                     (into (select-keys synthdefs (filter now (keys synthdefs)))
                                           (keep (fn [[id {:keys [synthdef]}]] (when synthdef [id synthdef])))
                                           made))
-                       :buses     (kept buses)
-                       :buffers   (kept buffers)
+                       :buses     (wish/kept buses)
+                       :buffers   (wish/kept buffers)
                        :pending   (cond-> (vec pending) (and at (seq resolved)) (conj {:edits resolved, :at at}))})))
 
 (defn- done!
@@ -436,7 +265,7 @@
   "Frees the buses and buffers that are not declared any more."
   [s session old new]
   (doseq [k [:buses :buffers], [name {:keys [entity]}] (get old k)
-          :when (and (not (identical? entity (:entity (get-in new [k name])))) (usable? s session entity))]
+          :when (and (not (identical? entity (:entity (get-in new [k name])))) (wish/usable? s session entity))]
     (if (= :buses k)
       (entities/freed! entity session)
       (buffer/free! entity {}))))
@@ -533,6 +362,7 @@
             {:keys [edits wanted]} (edits-between before wish memory)
             {:keys [requests resolved made give-back!] :as plan} (planned s session before edits)
             items   (mapv (fn [r] {:request r}) requests)
+            nodes   (:nodes (mirror/known mirror))
             sent    (try
                       (let [ready (when (seq items) (delivery/checked session items {:at at}))]
                         (when (= 1 round) (send-needs! s session given (:buffers wish) opts))
@@ -554,8 +384,7 @@
                         (throw e)))
             look    (fn [] (let [memory (get-in (declared/known session) [:roots root])]
                              (:edits (edits-between (expected-rows session root memory) wish memory))))
-            structure? (some #(not= :set (:edit %)) edits)
-            left    (when (and wait? (or structure? (seq (:failures sent))))
+            left    (when (and wait? (or (not (identical? nodes (:nodes (mirror/known mirror)))) (seq (:failures sent))))
                       (let [left (look)]
                         (if (seq left) (look-again! session look) left)))
             missing (when (seq left) (unstarted session made))
@@ -588,26 +417,6 @@
                                                (recur (inc round) report)))))))
 
 ;; ---- the calls
-
-(defn- wish
-  "What a declaration wants on this server, all checked: `:root`, `:shared?`, `:prune`, `:rows`,
-  `:buses`, `:buffers`, and the SynthDefs that are `:given`."
-  [s session x {:keys [prune root] :or {prune true} :as opts}]
-  (let [{:keys [tree synthdefs] :as declaration} (declaration x)
-        _        (when-not (boolean? prune) (throw (error/error :invalid-option (str ":prune is true or false, not " (pr-str prune) ".") {:option :prune, :value prune})))
-        ;; Names are wanted before it is known whose they are: those of a root that is pasted are its own.
-        guess    (cond (entity? root) (:id root), root root, :else (session/default-group-id (:client-id session)))
-        memory   (get-in (declared/known session) [:roots guess])
-        {:keys [buses buffers] :as named} (named-resources s session memory declaration)]
-    (try
-      (let [names (into {} (map (fn [[n {:keys [entity]}]] [n entity])) (concat buses buffers))
-            {:keys [rows] :as place} (root-of s session (form/rows tree names) opts)
-            given (given-synthdefs rows (when synthdefs (synthdefs/values synthdefs)))]
-        (check-known-defs s session rows given opts)
-        (merge place named {:prune prune, :given given, :rows (checked-rows session rows given)}))
-      (catch Throwable e
-        (give-back! session (concat (vals buses) (vals buffers)))
-        (throw e)))))
 
 (defn- counted [n what] (str n " " what (when (not= 1 n) "s")))
 
@@ -642,13 +451,13 @@
       session
       (fn []
         (settle! session (or (:timeout-ms opts) (:timeout-ms session)))
-        (let [{:keys [given buses buffers] :as wish} (wish s session x opts)]
+        (let [{:keys [given buses buffers] :as wish} (wish/wish s session x opts)]
           (try
             (with-meta (carry-out! s session wish given opts nil) {:type ::report})
             (catch Throwable e
               (let [{kept-buses :buses, kept-buffers :buffers} (get-in (declared/known session) [:roots (:root wish)])
                     unkept (fn [kept rows] (keep (fn [[name row]] (when-not (identical? (:entity row) (:entity (get kept name))) row)) rows))]
-                (give-back! session (concat (unkept kept-buses buses) (unkept kept-buffers buffers))))
+                (wish/give-back! session (concat (unkept kept-buses buses) (unkept kept-buffers buffers))))
               (throw e))))))))
 
 (defn plan
@@ -661,7 +470,7 @@
       session
       (fn []
         (settle! session (or (:timeout-ms opts) (:timeout-ms session)))
-        (let [{:keys [root buses buffers] :as wish} (wish s session x opts)]
+        (let [{:keys [root buses buffers] :as wish} (wish/wish s session x opts)]
           (try
             (let [memory (get-in (declared/known session) [:roots root])
                   before (expected-rows session root memory)
@@ -675,7 +484,7 @@
                           :requests requests
                           :ids      (keys-after (:keys memory) before wanted plan (adopted before wanted))}
                          {:type ::plan}))
-            (finally (give-back! session (concat (vals buses) (vals buffers))))))))))
+            (finally (wish/give-back! session (concat (vals buses) (vals buffers))))))))))
 
 (defn- roots
   "The ids of the groups whose content is declared: that of `:root`, or all."
@@ -747,7 +556,7 @@
                   (doseq [[{:keys [id controls]}] told :when (and controls (contains? ids id))]
                     (declared/remember-controls! session id controls))
                   (with-meta
-                    (carry-out! s session (assoc memory :root root) (given-synthdefs rows nil) (select-keys opts [:timeout-ms])
+                    (carry-out! s session (assoc memory :root root) (wish/given-synthdefs rows nil) (select-keys opts [:timeout-ms])
                                 (with-pending told pending))
                     {:type ::report})))
               (roots s session opts))))))

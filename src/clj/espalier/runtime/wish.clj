@@ -1,0 +1,214 @@
+(ns espalier.runtime.wish
+  "What is wanted of a server, from what people declare: the tree with the SynthDefs, buses
+  and buffers that it needs, all checked before anything is sent."
+  (:require
+   [clojure.string :as str]
+   [espalier.model.control :as control]
+   [espalier.model.entity :refer [entity?]]
+   [espalier.model.error :as error]
+   [espalier.model.form :as form]
+   [espalier.model.synthdef :as synthdef]
+   [espalier.runtime.buffer :as buffer]
+   [espalier.runtime.declared :as declared]
+   [espalier.runtime.entities :as entities]
+   [espalier.runtime.mirror :as mirror]
+   [espalier.runtime.session :as session]
+   [espalier.runtime.synthdefs :as synthdefs]
+   [espalier.runtime.tree-query :as tree-query]))
+
+(set! *warn-on-reflection* true)
+
+;; ---- what is declared: a tree, or a map of a tree with what it needs
+
+(def ^:private parts #{:tree :buses :buffers :synthdefs})
+
+(defn- declaration
+  "The map that `x` is, or the tree `x` as one."
+  [x]
+  (if (and (map? x) (not (entity? x)) (not (:kind x)))
+    (do (doseq [k (keys x)]
+          (when-not (parts k)
+            (throw (error/error :invalid-tree
+                                (str "What is declared is a tree, or a map of :tree, :buses, :buffers and :synthdefs; it has no " (pr-str k) "." (error/hint k parts))
+                                {:seen k}))))
+        (doseq [k [:buses :buffers]]
+          (when-not (or (nil? (k x)) (and (map? (k x)) (every? keyword? (keys (k x)))))
+            (throw (error/error :invalid-tree (str (pr-str k) " are a map from keywords, {" (pr-str k) " {:verb 2}} for example, not " (pr-str (k x)) ".") {:seen (k x)}))))
+        (when-let [twice (some (set (keys (:buses x))) (keys (:buffers x)))]
+          (throw (error/error :duplicate-key (str (pr-str twice) " names a bus and a buffer; a name is for one.") {:key twice})))
+        x)
+    {:tree x}))
+
+(defn- bus-of
+  "How a bus is declared, as what `entities/add-block` takes: [count rate], where a
+  count of nil is a single one."
+  [name spec]
+  (let [{:keys [rate], n :count, :or {rate :audio}, :as m} (cond (int? spec) {:count spec}, (keyword? spec) {:rate spec}, (map? spec) spec)]
+    (when-not (and m (contains? #{:audio :control} rate) (every? #{:rate :count} (keys m)) (or (nil? n) (and (int? n) (<= 1 (long n) 4096))))
+      (throw (error/error :invalid-tree
+                          (str "A bus is declared by a number of audio channels, by :audio or :control, or by {:rate :control, :count 2}, not " (pr-str spec) " for " (pr-str name) ".")
+                          {:seen spec, :name name})))
+    [(when (and n (< 1 (long n))) n) rate]))
+
+(defn usable?
+  "Whether an entity may still be used."
+  [s session e]
+  (try (entities/resolve-in s session e) true
+       (catch clojure.lang.ExceptionInfo _ false)))
+
+(defn- resources
+  "Buses or buffers by name: those that are there already and are declared so again,
+  others anew by `make`, which gets the name and what is declared and returns a map of
+  `:entity` and perhaps `:make!`."
+  [s session there specs make]
+  (into {}
+        (map (fn [[name spec]]
+               (let [{old :spec, e :entity :as known} (get there name)]
+                 [name (if (and known (= old spec) (usable? s session e))
+                         known
+                         (assoc (make name spec) :spec spec, :new? true))])))
+        specs))
+
+(defn give-back!
+  "Gives back buses and buffers that were taken anew and are not kept; what the server
+  has made is freed."
+  [{:keys [mirror] :as session} rows]
+  (doseq [{:keys [entity new?]} rows :when new?]
+    (if (and (= :buffer (:kind entity)) (= :allocated (:status (get (:buffers (mirror/known mirror)) (:id entity)))))
+      (buffer/free! entity {})
+      (entities/give-back! entity session))))
+
+(defn- named-resources
+  "The buses and buffers of a declaration, `:buses` and `:buffers` by name; ids are taken
+  for those that are new."
+  [s session memory {:keys [buses buffers]}]
+  (let [buses (resources s session (:buses memory) buses
+                         (fn [name spec]
+                           (let [[n rate] (bus-of name spec)]
+                             {:entity (entities/add-block s :bus n {:rate rate})})))]
+    (try
+      {:buses   buses
+       :buffers (resources s session (:buffers memory) buffers
+                           (fn [_ spec] (buffer/reserve-buffer s (if (map? spec) spec {:path spec}))))}
+      (catch Throwable e
+        (give-back! session (vals buses))
+        (throw e)))))
+
+(defn kept
+  "Buses or buffers as they are remembered."
+  [resources]
+  (into {} (map (fn [[name row]] [name (select-keys row [:spec :entity])])) resources))
+
+;; ---- where it is declared
+
+(defn- no-group [id]
+  (error/error :no-such-node (str "The group " id ", whose content is declared, is not there. (sc/print-tree s) shows what there is. Without :root it is the default group; should that be gone, (sc/reset-server! s) makes it again.")
+               {:node id}))
+
+(defn- without-top
+  "The rows of what is in the one group that rows are of."
+  [rows]
+  (mapv (fn [[node parent]] [node (dec (long parent))]) (subvec rows 1)))
+
+(defn- root-of
+  "The id of the group whose content is declared, whether others may have nodes directly
+  in it, and the `:rows` of the content."
+  [s {:keys [mirror] :as session} rows {:keys [root]}]
+  (let [[top]   (get rows 1)
+        own     (session/default-group-id (:client-id session))
+        pasted  (when (and (= :group (:kind top)) (:id top) (nil? (:key top)) (not-any? (fn [[_ parent]] (= 0 parent)) (subvec rows 2)))
+                  (:id top))
+        given   (if (entity? root) (entities/resolve-in s session root) root)
+        _       (when-not (or (nil? given) (nat-int? given))
+                  (throw (error/error :invalid-option (str ":root is a group or the id of one, not " (pr-str root) ".") {:option :root, :value root})))
+        id      (or given pasted own)
+        pasted? (= id pasted)
+        kind    (:kind (get (:nodes (mirror/known mirror)) id))]
+    (when-not (= :group kind)
+      (when-not (and (nil? kind)
+                     (let [[_ _ _ _ _ group] (get (session/look-at! session [id] (:timeout-ms session)) id)] (= 1 group)))
+        (throw (no-group id)))
+      ;; It is there, and the mirror does not know it.
+      (tree-query/mend! session mirror))
+    {:root id, :shared? (and (nil? given) (not pasted?)), :rows (if pasted? (without-top rows) rows)}))
+
+;; ---- SynthDefs and controls
+
+(def ^:private synths (comp (map first) (filter #(= :synth (:kind %)))))
+
+(defn given-synthdefs
+  "By name, the SynthDefs that a declaration has as values."
+  [rows extra]
+  (into (into {} (map (juxt :name identity)) extra)
+        (comp synths (keep (fn [{:keys [def synthdef]}] (when synthdef [def synthdef]))))
+        rows))
+
+(defn- check-known-defs
+  "Throws where the tree has a SynthDef that is neither given nor known, nor there on
+  the server, which is asked once."
+  [s {:keys [mirror] :as session} rows given opts]
+  (let [known   (:synthdefs (mirror/known mirror))
+        there   (:there (declared/known session))
+        unknown (into [] (comp synths (map :def) (remove #(or (contains? given %) (contains? known %) (contains? there %))) (distinct)) rows)]
+    (when (seq unknown)
+      (let [missing (synthdefs/missing s session unknown (select-keys opts [:timeout-ms]))]
+        (declared/change! session update :there into (remove (set missing)) unknown)
+        (when-let [d (first missing)]
+          (throw (error/error :unknown-synthdef
+                              (str "The tree has SynthDef " (pr-str d) ", which the server does not have." (error/hint d (concat (keys known) (keys given)))
+                                   " (sc/add-synthdefs! s …) sends it; a SynthDef value as :def is sent by itself.")
+                              {:synthdef d, :missing missing})))))))
+
+(defn- check-mapping [{:keys [control-bus-channel-count audio-bus-channel-count]} control v]
+  (doseq [x (if (vector? v) v [v]) :when (string? x)]
+    (let [n (parse-long (subs x 1)), most (if (str/starts-with? x "a") audio-bus-channel-count control-bus-channel-count)]
+      (when (<= (long most) (long n))
+        (throw (error/error :invalid-argument (str "Control " (pr-str control) " is mapped to " (pr-str x) ", and the server has " most " such buses.") {:argument control, :value x}))))))
+
+(defn- named-controls
+  "Controls with names for indices, where these are known."
+  [known controls]
+  (if (and known (some int? (keys controls)))
+    (let [names (into {} (map (fn [[k {:keys [index]}]] [index k])) known)]
+      (into {} (map (fn [[k v]] [(get names k k) v])) controls))
+    controls))
+
+(defn- checked-rows
+  "The rows with controls as the SynthDefs name them, all checked."
+  [{:keys [mirror limits]} rows given]
+  (let [known  (:synthdefs (mirror/known mirror))
+        own    (into {} (map (fn [[n d]] [n (synthdef/controls d)])) given)
+        check  (fn [{:keys [kind def controls] :as node}]
+                 (if (or (= :group kind) (empty? controls))
+                   node
+                   (let [facts (get own def (get known def))]
+                     (control/check-known facts def (keys controls))
+                     (control/check-arrays facts def controls)
+                     (run! (fn [[k v]] (check-mapping limits k v)) controls)
+                     (assoc node :controls (named-controls facts controls)))))]
+    (mapv (fn [[node parent :as row]]
+            (let [checked (check node)]
+              (if (identical? checked node) row [checked parent])))
+          rows)))
+
+;; ---- all together
+
+(defn wish
+  "What a declaration wants on this server, all checked: `:root`, `:shared?`, `:prune`, `:rows`,
+  `:buses`, `:buffers`, and the SynthDefs that are `:given`."
+  [s session x {:keys [prune root] :or {prune true} :as opts}]
+  (let [{:keys [tree synthdefs] :as declaration} (declaration x)
+        _        (when-not (boolean? prune) (throw (error/error :invalid-option (str ":prune is true or false, not " (pr-str prune) ".") {:option :prune, :value prune})))
+        ;; Names are wanted before it is known whose they are: those of a root that is pasted are its own.
+        guess    (cond (entity? root) (:id root), root root, :else (session/default-group-id (:client-id session)))
+        memory   (get-in (declared/known session) [:roots guess])
+        {:keys [buses buffers] :as named} (named-resources s session memory declaration)]
+    (try
+      (let [names (into {} (map (fn [[n {:keys [entity]}]] [n entity])) (concat buses buffers))
+            {:keys [rows] :as place} (root-of s session (form/rows tree names) opts)
+            given (given-synthdefs rows (when synthdefs (synthdefs/values synthdefs)))]
+        (check-known-defs s session rows given opts)
+        (merge place named {:prune prune, :given given, :rows (checked-rows session rows given)}))
+      (catch Throwable e
+        (give-back! session (concat (vals buses) (vals buffers)))
+        (throw e)))))
