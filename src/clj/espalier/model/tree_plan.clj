@@ -36,15 +36,21 @@
   "More than any reply holds: what must not be asked for."
   1000000000000)
 
+(defn- ends-in-array?
+  "Whether the last of the controls is an array, whose slots are behind the last that has a name."
+  [controls]
+  (let [named (reduce max -1 (map :index (vals controls)))]
+    (< (inc (long named)) (tree/slot-count controls))))
+
 (defn- synth-bytes
   "What a synth takes in a reply with controls, and without; of a SynthDef that is not
   known the least that it can."
-  [synthdefs def-name tells-arrays?]
+  [synthdefs def-name tells-last-array?]
   (let [bare     (+ 11 (if def-name (string-bytes def-name) 4))
         controls (get synthdefs def-name)]
     (long-array [(cond
                    (nil? controls) (+ bare 5)
-                   (and (not tells-arrays?) (some (fn [{:keys [size]}] (< 1 (long size))) (vals controls))) forbidden-bytes
+                   (and (not tells-last-array?) (ends-in-array? controls)) forbidden-bytes
                    :else (+ bare (slots-bytes controls)))
                  bare])))
 
@@ -56,9 +62,10 @@
   from id to an array of bytes with controls, bytes without, levels below, synths
   directly in it and children.
 
-  `known`          the client's state, as of `espalier.model.state`
-  `tells-arrays?`  whether the server survives the question about synths with array controls"
-  [{:keys [nodes synthdefs]} top tells-arrays?]
+  `known`              the client's state, as of `espalier.model.state`
+  `tells-last-array?`  whether the server survives the question about synths whose last control
+                       is an array"
+  [{:keys [nodes synthdefs]} top tells-last-array?]
   (let [found  (ArrayList.)
         todo   (ArrayList.)
         sized  (HashMap.)
@@ -77,7 +84,7 @@
                   (.add todo id)
                   (let [def-name    (:def child)
                         ^longs size (or (.get synths def-name)
-                                        (let [size (synth-bytes synthdefs def-name tells-arrays?)] (.put synths def-name size) size))]
+                                        (let [size (synth-bytes synthdefs def-name tells-last-array?)] (.put synths def-name size) size))]
                     (aset sum 0 (+ (aget sum 0) (aget size 0)))
                     (aset sum 1 (+ (aget sum 1) (aget size 1)))
                     (aset sum 3 (inc (aget sum 3)))))

@@ -30,7 +30,7 @@
         kept (.get tree-hints)]
     (if (and (= id (:top kept)) (identical? nodes (:nodes (:known kept))) (identical? synthdefs (:synthdefs (:known kept))))
       kept
-      (let [hints {:top id, :known known, :sizes (plan/sizes known id (engine/trait engine :tells-arrays?)), :own (plan/own-knowledge nodes)}]
+      (let [hints {:top id, :known known, :sizes (plan/sizes known id (engine/trait engine :tells-last-array?)), :own (plan/own-knowledge nodes)}]
         (.set tree-hints hints)
         hints))))
 
