@@ -411,6 +411,8 @@
 
   A tree that does not fit into one reply is read in parts, in as few bundles as the answers may be
   under way: by sub-group, without controls and those one by one, node by node. What changes meanwhile is read again.
+  On supernova, synths whose last control is an array are read without controls and those one by one, too: 3.13 tells
+  garbage of that array, or crashes, when it is asked for both. A SynthDef that this client has not sent it cannot know.
   Control values are those of the moment in which their part was read. The top says more then:
 
   | key | what it tells |

@@ -18,7 +18,8 @@
   | `:max-reply-bytes`        | the largest tree that it tells in one reply, by protocol |
   | `:max-reply-depth`        | how many levels of groups it tells of; it does not survive the question about many more |
   | `:max-infos`              | of so many nodes it can surely be asked in one block |
-  | `:tells-root?`            | it survives an `/n_query` of the root |"
+  | `:tells-root?`            | it survives an `/n_query` of the root |
+  | `:tells-last-array?`      | a tree can tell an array that is the last control; where not, it reads names behind the end of its table, which are garbage or its end |"
   {:scsynth   {:max-packet-bytes       {:udp 65507, :tcp (bit-shift-left 1 24)}
                :counts-logins?         true
                :reuses-tcp-port?       true
@@ -30,7 +31,8 @@
                :max-reply-bytes        {:udp 65507, :tcp 65516}
                :max-reply-depth        Long/MAX_VALUE
                :max-infos              500
-               :tells-root?            true}
+               :tells-root?            true
+               :tells-last-array?      true}
    :supernova {:max-packet-bytes       {:udp 32768, :tcp (bit-shift-left 1 20)}
                :counts-logins?         false
                :reuses-tcp-port?       false
@@ -42,7 +44,8 @@
                :max-reply-bytes        {:udp 65507, :tcp (bit-shift-left 1 20)}
                :max-reply-depth        1000
                :max-infos              1000
-               :tells-root?            false}})
+               :tells-root?            false
+               :tells-last-array?      false}})
 
 (defn trait
   "What the engine is like in one respect; an engine that is not known is taken

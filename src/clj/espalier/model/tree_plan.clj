@@ -32,13 +32,27 @@
           5
           controls))
 
+(def ^:private forbidden-bytes
+  "More than any reply holds: what must not be asked for."
+  1000000000000)
+
+(defn- ends-in-array?
+  "Whether the last of the controls is an array, whose slots are behind the last that has a name."
+  [controls]
+  (let [named (reduce max -1 (map :index (vals controls)))]
+    (< (inc (long named)) (tree/slot-count controls))))
+
 (defn- synth-bytes
   "What a synth takes in a reply with controls, and without; of a SynthDef that is not
   known the least that it can."
-  [synthdefs def-name]
+  [synthdefs def-name tells-last-array?]
   (let [bare     (+ 11 (if def-name (string-bytes def-name) 4))
         controls (get synthdefs def-name)]
-    (long-array [(+ bare (if controls (slots-bytes controls) 5)) bare])))
+    (long-array [(cond
+                   (nil? controls) (+ bare 5)
+                   (and (not tells-last-array?) (ends-in-array? controls)) forbidden-bytes
+                   :else (+ bare (slots-bytes controls)))
+                 bare])))
 
 (def ^:private group-bytes 10)
 (def ^:private reply-bytes "What a reply takes beside its nodes." 40)
@@ -48,8 +62,10 @@
   from id to an array of bytes with controls, bytes without, levels below, synths
   directly in it and children.
 
-  `known`  the client's state, as of `espalier.model.state`"
-  [{:keys [nodes synthdefs]} top]
+  `known`              the client's state, as of `espalier.model.state`
+  `tells-last-array?`  whether the server survives the question about synths whose last control
+                       is an array"
+  [{:keys [nodes synthdefs]} top tells-last-array?]
   (let [found  (ArrayList.)
         todo   (ArrayList.)
         sized  (HashMap.)
@@ -68,7 +84,7 @@
                   (.add todo id)
                   (let [def-name    (:def child)
                         ^longs size (or (.get synths def-name)
-                                        (let [size (synth-bytes synthdefs def-name)] (.put synths def-name size) size))]
+                                        (let [size (synth-bytes synthdefs def-name tells-last-array?)] (.put synths def-name size) size))]
                     (aset sum 0 (+ (aget sum 0) (aget size 0)))
                     (aset sum 1 (+ (aget sum 1) (aget size 1)))
                     (aset sum 3 (inc (aget sum 3)))))
@@ -196,8 +212,9 @@
   `:bytes` that the answer may take. What makes the tree's shape comes first. Empty where
   the reading has all that can be asked."
   [{:keys [top parts controls?] :as reading}]
-  (loop [todo (list top), shape (transient []), values (transient [])]
-    (if-some [id (peek todo)]
+  ;; Below a group whose structure is asked for, that tells the lists of all others too.
+  (loop [todo (list [top false]), shape (transient []), values (transient [])]
+    (if-some [[id covered?] (peek todo)]
       (let [{:keys [tree children] :as part} (get parts id)]
         (cond
           tree
@@ -208,11 +225,14 @@
 
           :else
           (let [children (if part children (hinted reading id))
+                structure? (and (nil? part) (structure-fits? reading id))
                 asked    (cond
-                           part                          nil
-                           (structure-fits? reading id) [{:what :structure, :id id, :bytes (size-of reading id 1)}]
-                           :else                         (info-wants reading id children))]
-            (recur (into (pop todo) (comp (filter #(= :group (:kind %))) (map :id)) (rseq (vec children)))
+                           (or part covered?)           nil
+                           structure? [{:what :structure, :id id, :bytes (size-of reading id 1)}]
+                           :else      (info-wants reading id children))]
+            (recur (into (pop todo)
+                         (comp (filter #(= :group (:kind %))) (map (fn [child] [(:id child) (and (nil? part) (or covered? structure?))])))
+                         (rseq (vec children)))
                    (reduce conj! shape asked)
                    (if controls?
                      (transduce (comp (filter #(= :synth (:kind %))) (keep #(value-want reading %))) conj! values children)
@@ -228,6 +248,18 @@
       (assoc-in [:parts id] {:children children, :from from, :to to})
       (update :needs dissoc id)
       (update :parents into (map (fn [child] [(:id child) id])) children)))
+
+(defn- with-lists
+  "The reading with the lists that a tree without controls tells: of its top, and of those
+  groups below whose trees will not be read at once."
+  [reading top round]
+  (loop [todo (list top), reading reading]
+    (if-some [{:keys [id children]} (peek todo)]
+      (recur (into (pop todo)
+                   (filter (fn [child] (and (= :group (:kind child)) (not (fits? reading (:id child))))))
+                   children)
+             (with-list reading id (mapv #(select-keys % [:id :kind :def]) children) round round))
+      reading)))
 
 (defn- without-list
   "The reading without the list of group `id`, and without what it was made of: it has
@@ -332,7 +364,7 @@
                  (assoc-in reading [:parts id] {:tree answer, :from round, :to round})
                  (too-large reading id))
     :structure (if answer
-                 (with-list reading id (mapv #(select-keys % [:id :kind :def]) (:children answer)) round round)
+                 (with-lists reading answer round)
                  (update reading :huge conj id))
     :info      (if answer
                  (-> reading (assoc-in [:infos id] {:info answer, :round round}) (update :gone disj id))

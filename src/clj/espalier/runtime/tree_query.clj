@@ -25,12 +25,12 @@
   "What the client knows that helps to read the tree below group `id`. It takes as long as a third of
   the reading of a large tree, so it is kept until another tree is asked for or a node has
   changed."
-  [{:keys [mirror ^AtomicReference tree-hints]} id]
+  [{:keys [engine mirror ^AtomicReference tree-hints]} id]
   (let [{:keys [nodes synthdefs] :as known} (mirror/known mirror)
         kept (.get tree-hints)]
     (if (and (= id (:top kept)) (identical? nodes (:nodes (:known kept))) (identical? synthdefs (:synthdefs (:known kept))))
       kept
-      (let [hints {:top id, :known known, :sizes (plan/sizes known id), :own (plan/own-knowledge nodes)}]
+      (let [hints {:top id, :known known, :sizes (plan/sizes known id (engine/trait engine :tells-last-array?)), :own (plan/own-knowledge nodes)}]
         (.set tree-hints hints)
         hints))))
 
