@@ -40,7 +40,10 @@
         m       (reduce (fn [m i] (match m i (a-keys (:key (node-b i))))) {0 0} numbers)
         m       (reduce (fn [m i]
                           (let [j (a-ids (:id (node-b i)))]
-                            (if (and j (contains? b-keys (:key (node-a j)))) m (match m i j))))
+                            (if (and j (or (contains? b-keys (:key (node-a j)))
+                                           (and (:key (node-a j)) (not (:key (node-b i))) (not= (:def (node-a j)) (:def (node-b i))))))
+                              m
+                              (match m i j))))
                         m numbers)]
     (loop [todo [0], m m]
       (if-let [g (first todo)]
@@ -297,19 +300,32 @@
     (is pass? (str "seed " seed ", size " size ": " (when a (pr-str (caught #(unmet a b (options-of a choice) {:steps? true})) a b (options-of a choice)))))))
 
 (def ^:private failed-once
-  "Of properties that have failed: the number of nodes and changes, the size and the seed."
-  [])
+  "Pairs, with options, of which a law did not hold once, as seeds have led to them."
+  [;; 41: a group made anew under its key, with something to be salvaged from the old one
+   [{:kind :group, :id 1
+     :children [{:kind :group, :key :k2, :id 1001, :children [{:kind :group, :id 1002, :children [{:kind :synth, :def "bell", :controls {}, :id 1003}]}]}]}
+    {:kind :group
+     :children [{:kind :group, :key :k2, :parallel true, :children [{:kind :group, :id 1002, :children [{:kind :synth, :def "bell", :controls {}}]}]}]}
+    {}]
+   ;; 141: what replaces a node with a key, which is named by its id alone
+   [{:kind :group, :id 1, :children [{:kind :synth, :def "pad", :controls {}, :key :k1, :id 1000}]}
+    {:kind :group, :children [{:kind :synth, :def "bell", :controls {}, :id 1000}]}
+    {}]
+   ;; a node that gets a key
+   [{:kind :group, :id 1, :children [{:kind :synth, :def "pad", :controls {"freqs" [1.0 2.0 3.0]}, :id 1000} {:kind :group, :key :b, :id 1001, :children []}]}
+    {:kind :group, :children [{:kind :synth, :def "pad", :controls {"freqs" 5.0}, :id 1000, :key :b, :paused true}]}
+    {}]])
 
 (deftest small-trees-become-what-is-wanted
-  (holds 400 40 (laws 12 8 true) 41)
-  (holds 150 60 (laws 40 12 true) 42))
+  (holds 250 40 (laws 12 8 true) 41)
+  (holds 80 60 (laws 40 12 true) 42))
 
 (deftest large-trees-become-what-is-wanted
-  (holds 25 200 (laws 500 60 false) 43))
+  (holds 12 200 (laws 500 60 false) 43))
 
 (deftest what-failed-once-holds
-  (doseq [[max-nodes changes size seed] failed-once]
-    (holds 200 size (laws max-nodes changes (< (long max-nodes) 100)) seed)))
+  (doseq [[a b options] failed-once]
+    (is (nil? (unmet a b options {:steps? true})) (pr-str a b options))))
 
 (deftest ^:soak more-trees-become-what-is-wanted
   (let [seed (System/nanoTime)]
@@ -317,3 +333,63 @@
     (holds 20000 60 (laws 14 8 true) seed)
     (holds 3000 100 (laws 60 20 true) (inc seed))
     (holds 300 300 (laws 500 80 false) (+ 2 seed))))
+
+;; ---- what is easily said by examples
+
+(defn- permutations [xs]
+  (if (empty? xs) [[]] (mapcat (fn [x] (map #(cons x %) (permutations (remove #{x} xs)))) xs)))
+
+(defn- rising? [xs] (or (empty? xs) (apply < xs)))
+
+(defn- most-rising
+  "The same as `rising`, by trying every choice."
+  [xs]
+  (let [xs (vec xs)]
+    (transduce (comp (map (fn [bits] (keep-indexed (fn [i x] (when (bit-test bits i) x)) xs))) (filter rising?) (map count))
+               max 0 (range (bit-shift-left 1 (count xs))))))
+
+(defn- synth [k & [controls]] {:kind :synth, :key k, :def "bell", :controls (or controls {})})
+
+(defn- group [& children] {:kind :group, :children (vec children)})
+
+(defn- in [k & children] {:kind :group, :key k, :children (vec children)})
+
+(deftest any-order-is-reached-by-the-fewest-moves
+  (doseq [n (range 7), order (permutations (range n))]
+    (let [tree  (fn [order] (apply group (map #(synth [:s %]) order)))
+          edits (diff/diff (tree (range n)) (tree order))]
+      (is (every? #(= :move (:edit %)) edits))
+      (is (= (- n (most-rising order)) (count edits)) (pr-str order))
+      (is (= (tree order) (diff/apply-edits (tree (range n)) edits))))))
+
+(deftest edits-are-as-few-as-can-be
+  (testing "only what changed is set, and only of what was mentioned"
+    (is (= [{:edit :set, :node :a, :controls {"freq" 2.0}}]
+           (diff/diff (group (synth :a {"freq" 1.0, "amp" 0.5, "pan" 0.0})) (group (synth :a {"freq" 2.0, "amp" 0.5}))))))
+  (testing "mapped and unmapped"
+    (is (= [{:edit :set, :node :a, :controls {"freq" "c5"}}] (diff/diff (group (synth :a {"freq" 1.0})) (group (synth :a {"freq" "c5"})))))
+    (is (= [{:edit :set, :node :a, :controls {"freq" 1.0}}] (diff/diff (group (synth :a {"freq" "c5"})) (group (synth :a {"freq" 1.0}))))))
+  (testing "the beginning of an array"
+    (let [a (group (synth :a {"freqs" [1.0 2.0 3.0]}))]
+      (is (= [] (diff/diff a (group (synth :a {"freqs" [1.0 2.0]})))))
+      (is (= (group (synth :a {"freqs" [9.0 2.0 3.0]})) (diff/apply-edits a (diff/diff a (group (synth :a {"freqs" 9.0}))))))))
+  (testing "a group that is wrapped moves alone"
+    (is (= [{:kind :group, :edit :add, :node :w, :to [:before :g]} {:edit :move, :node :g, :to [:tail :w], :from 0, :into :w}]
+           (map #(if (= :add (:edit %)) (assoc % :to [:before :g]) %)
+                (diff/diff (group (in :g (synth :a) (synth :b))) (group (in :w (in :g (synth :a) (synth :b)))))))))
+  (testing "parent and child change places"
+    (let [a (group (in :x (in :y (synth :a)) (synth :b))), b (group (in :y (in :x (synth :b)) (synth :a)))]
+      (is (= b (diff/apply-edits a (diff/diff a b))))))
+  (testing "another SynthDef replaces in place"
+    (is (= [:replace] (map :edit (diff/diff (group (synth :a) (synth :b) (synth :c)) (group (synth :a) (assoc (synth :b) :def "pad") (synth :c))))))))
+
+(deftest an-edit-of-nothing-is-an-error-or-passed-over
+  (is (thrown-with-msg? IllegalArgumentException #"No node :x is there" (diff/apply-edits (group) [{:edit :free, :node :x}])))
+  (is (= (group) (diff/apply-edits (group) [{:edit :free, :node :x}] {:lenient true}))))
+
+(deftest depth-has-no-limit
+  (let [deep  (fn [inner] (reduce (fn [child i] {:kind :group, :key [:g i], :children [child]}) inner (range 20000)))
+        a     (deep (synth :a {"freq" 1.0})), b (deep (synth :a {"freq" 2.0}))
+        edits (diff/diff a b)]
+    (is (= [{:edit :set, :node :a, :controls {"freq" 2.0}}] edits))
+    (is (= (nesting/rows b) (nesting/rows (diff/apply-edits a edits))))))

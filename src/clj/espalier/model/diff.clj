@@ -83,6 +83,14 @@
   (and (= (:kind a) (:kind b))
        (= (boolean (:parallel a)) (boolean (:parallel b)))))
 
+(defn- replaced?
+  "Whether a synth that is the same by name is another by its SynthDef."
+  [b a]
+  (and (= :synth (:kind a))
+       (or (not= (:def a) (:def b))
+           (let [da (:synthdef a), db (:synthdef b)]
+             (and da db (not (identical? da db)) (not= da db))))))
+
 (defn- index-by ^HashMap [k ^Plane p]
   (let [m (HashMap.)]
     (dotimes [i (.-n p)]
@@ -109,8 +117,12 @@
     (loop [i 1]
       (when (< i (.-n after))
         (when-some [id (:id (node-at after i))]
-          (let [j (.get ids-before id)]
-            (when (and j (not (.containsKey keys-after (:key (node-at before (long j)))))) (try-match! i j))))
+          (when-some [j (.get ids-before id)]
+            (let [b (node-at before (long j)), a (node-at after i)]
+              ;; One that replaces another gets a new id and no key: nothing would find it the next time.
+              (when-not (or (.containsKey keys-after (:key b))
+                            (and (some? (:key b)) (nil? (:key a)) (replaced? b a)))
+                (try-match! i j)))))
         (recur (inc i))))))
 
 (def ^:private ^Function new-queue (reify Function (apply [_ _] (ArrayDeque.))))
@@ -164,14 +176,6 @@
         (when (<= 0 i)
           (aset kept (aget of i) true)
           (recur (long (aget back i))))))))
-
-(defn- replaced?
-  "Whether a synth that is the same by name is another by its SynthDef."
-  [b a]
-  (and (= :synth (:kind a))
-       (or (not= (:def a) (:def b))
-           (let [da (:synthdef a), db (:synthdef b)]
-             (and da db (not (identical? da db)) (not= da db))))))
 
 (defn- keep-places!
   "Marks which nodes of the second tree stay where they are in the first: as many as
