@@ -39,20 +39,15 @@
   [node]
   (form/written (first (form/nodes node))))
 
-(defn- tops
-  "Two forms as trees to be compared: two groups with no different keys are the same
-  group; whatever else is compared as what is in one."
-  [a b]
-  (let [[a b] (map form/nodes [a b])
-        [x y] (map first [a b])]
-    (if (and (= 1 (count a) (count b)) (= :group (:kind x) (:kind y)) (= (:key x) (:key y)))
-      [x (dissoc y :id)]
-      [{:kind :group, :children a} {:kind :group, :children b}])))
+(defn- top
+  "The nodes of a form as what is in one group, which has a name of its own."
+  [form]
+  {:kind :group, :id -1, :children (form/nodes form)})
 
 (defn diff
   "The edits that make of the tree `a` the tree `b`, in their order: see
   `espalier.model.diff`. Each is a form, or a node as a query returns it; two snapshots,
-  two servers, what is wanted and what is there.
+  two servers, what is wanted and what is there. What is around each is named -1 in edits.
 
   `:prune`     whether nodes of `a` that were not declared are freed (default true)
   `:declared`  the ids of those that were, a set; without it all were
@@ -62,11 +57,11 @@
       (tree/diff [:synth {:key :a, :def :bell}] nil)  ;=> [{:edit :free, :node :a}]"
   ([a b] (diff a b {}))
   ([a b opts]
-   (let [[a b] (tops a b)]
-     (diff/diff a b opts))))
+   (diff/diff (top a) (top b) opts)))
 
 (defn apply-edits
-  "The node, or for several nodes a group of them, with edits of `diff` done to it.
+  "What the edits of `diff` make of a tree: a node, or where there is not one alone, a
+  group of them.
 
   Throws `IllegalArgumentException` for an edit of a node that is not there.
 
@@ -74,8 +69,10 @@
                         [{:edit :free, :node :a}])
       ;=> {:kind :group, :children []}"
   [tree edits]
-  (let [[a] (tops tree tree)]
-    (diff/apply-edits a edits)))
+  (let [{:keys [children] :as all} (diff/apply-edits (top tree) edits)]
+    (if (= 1 (count children))
+      (first children)
+      (dissoc all :id))))
 
 (defn text
   "A tree as lines of text: see `espalier.model.tree/text`."

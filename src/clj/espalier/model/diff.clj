@@ -3,14 +3,15 @@
 
   Both trees are groups, whose own place is not looked at: what is below the one is
   to become what is below the other. A node of the first that is also of the second
-  stays the same node, and its sound goes on: nodes are the same by their `:key`; by
-  their `:id`, where the second has one and no key that the first knows; and, of
-  those without either, by their group, kind, SynthDef and order.
+  stays the same node, and its sound goes on: nodes of one kind are the same by their
+  `:key`; by their `:id`, where the second has one and the keys say nothing else; and, of
+  those that have no key and that no id finds, by their group, kind, SynthDef and order.
 
   Edits name a node by its key, or by its id where it has none. One that is not made
   yet and has no key is named by a negative number. They are to be done in their
   order:
 
+      {:edit :name, :node 1000, :key :lead}
       {:edit :free, :node :old}
       {:edit :add, :node :bass, :kind :synth, :def \"bass\", :controls {\"freq\" 55.0}, :to [:tail :voices]}
       {:edit :move, :node :lead, :to [:after :bass]}
@@ -19,7 +20,8 @@
       {:edit :set, :node :bass, :controls {\"freq\" 60.0}}
       {:edit :run, :node :bass, :running? false}
 
-  A place is `[:tail group]`, `[:before node]` or `[:after node]`. A move tells `:from`
+  `:name` gives a key to a node that is known by its id, or by an earlier key; the edits
+  behind it use that. A place is `[:tail group]`, `[:before node]` or `[:after node]`. A move tells `:from`
   and `:into` where it is from one group into another. Nothing here recurses: trees
   may be of any depth."
   (:require
@@ -90,6 +92,14 @@
   (and (= (:kind a) (:kind b))
        (= (boolean (:parallel a)) (boolean (:parallel b)))))
 
+(defn- replaced?
+  "Whether a synth that is the same by name is another by its SynthDef."
+  [b a]
+  (and (= :synth (:kind a))
+       (or (not= (:def a) (:def b))
+           (let [da (:synthdef a), db (:synthdef b)]
+             (and da db (not (identical? da db)) (not= da db))))))
+
 (defn- index-by ^HashMap [k ^Plane p]
   (let [m (HashMap.)]
     (dotimes [i (.-n p)]
@@ -116,8 +126,12 @@
     (loop [i 1]
       (when (< i (.-n after))
         (when-some [id (:id (node-at after i))]
-          (let [j (.get ids-before id)]
-            (when (and j (not (.containsKey keys-after (:key (node-at before (long j)))))) (try-match! i j))))
+          (when-some [j (.get ids-before id)]
+            (let [b (node-at before (long j)), a (node-at after i)]
+              ;; One that replaces another gets a new id and no key: nothing would find it the next time.
+              (when-not (or (.containsKey keys-after (:key b))
+                            (and (some? (:key b)) (nil? (:key a)) (replaced? b a)))
+                (try-match! i j)))))
         (recur (inc i))))))
 
 (def ^:private ^Function new-queue (reify Function (apply [_ _] (ArrayDeque.))))
@@ -171,14 +185,6 @@
         (when (<= 0 i)
           (aset kept (aget of i) true)
           (recur (long (aget back i))))))))
-
-(defn- replaced?
-  "Whether a synth that is the same by name is another by its SynthDef."
-  [b a]
-  (and (= :synth (:kind a))
-       (or (not= (:def a) (:def b))
-           (let [da (:synthdef a), db (:synthdef b)]
-             (and da db (not (identical? da db)) (not= da db))))))
 
 (defn- keep-places!
   "Marks which nodes of the second tree stay where they are in the first: as many as
@@ -285,7 +291,7 @@
 
   `:declared`     the ids of the nodes of `before` that had been declared, a set; all
                   others are unknown, and no node of `after` is one of them but by its
-                  `:id`. Without it none is unknown
+                  `:key` or `:id`. Without it none is unknown
   `:prune`        whether unknown nodes are freed (default true)
   `:shared-root`  whether those that are directly in the top group stay in any case
 
@@ -316,13 +322,25 @@
                       (cond (zero? j) (top node)
                             (and (some? key) (or (not= -1 (aget taken j)) (not (.containsKey keys-after key)))) key
                             :else (or id (- (inc j))))))
+         ;; Of a node of the second tree, with the key that it has got by then.
          ref-a    (fn [^long i]
                     (let [{:keys [key]} (node-at a i), j (aget match i)]
                       (cond (zero? i)   (top (node-at b 0))
                             (<= 0 j)    (ref-b j)
                             (some? key) key
                             :else       (- (+ nb i 1)))))
-         out      (transient [])
+         ;; The same for a node of the first that is also of the second.
+         ref-now  (fn [^long j] (let [i (aget taken j)] (if (neg? i) (ref-b j) (ref-a i))))
+         named    (fn [out]
+                    (loop [i 1, out out]
+                      (if (= i na)
+                        out
+                        (recur (inc i)
+                               (let [j (aget match i), key (:key (node-at a i))]
+                                 (if (and (<= 0 j) (some? key) (not= key (:key (node-at b j))))
+                                   (conj! out {:edit :name, :node (ref-b j), :key key})
+                                   out))))))
+         out      (named (transient []))
          free     (fn [out salvaged?]
                     (loop [j 1, out out]
                       (if (= j nb)
@@ -339,12 +357,12 @@
          place    (fn [out ^long i to]
                     (let [j (aget match i), node (node-at a i)]
                       (if (or (neg? j) (replaced? (node-at b j) node))
-                        (conj! (if (neg? j) out (conj! out {:edit :free, :node (ref-b j)}))
+                        (conj! (if (neg? j) out (conj! out {:edit :free, :node (ref-a i)}))
                                (assoc (made i) :edit :add, :node (ref-a i), :to to))
                         (let [from (parent-at b j), into-group (parent-at a i)]
                           (conj! out (cond-> {:edit :move, :node (ref-a i), :to to}
                                        (not= from (long (aget match into-group)))
-                                       (assoc :from (ref-b from), :into (ref-a into-group))))))))
+                                       (assoc :from (ref-now from), :into (ref-a into-group))))))))
          settled  (fn [out ^long i]
                     (let [j (aget match i), node (node-at a i), old (when (<= 0 j) (node-at b j))
                           new? (or (nil? old) (replaced? old node))
@@ -386,8 +404,10 @@
                       (let [p (parent-at b j)]
                         (recur (inc j)
                                (if (and (= 2 (aget fate j)) (= 1 (aget fate p)))
-                                 (let [t (doomed-top p)]
-                                   (conj! out {:edit :move, :node (ref-b j), :to [:before (ref-b t)], :from (ref-b p), :into (ref-b (parent-at b t))}))
+                                 (let [t (doomed-top p), group (parent-at b t)]
+                                   (conj! out {:edit :move, :node (ref-b j)
+                                               :to   (if (:parallel (node-at b group)) [:tail (ref-now group)] [:before (ref-b t)])
+                                               :from (ref-b p), :into (ref-now group)}))
                                  out)))))]
      (persistent! (free out true)))))
 
@@ -452,6 +472,17 @@
                (conj! rows [(part cell the-node) group])))
       (nesting/tree (persistent! rows)))))
 
+(defn- with-controls
+  "The controls `old` with others set. What is set of an array is its beginning."
+  [old controls]
+  (reduce-kv (fn [m k v]
+               (let [was (get m k)]
+                 (assoc m k (if (vector? was)
+                              (let [n (if (vector? v) (count v) 1)]
+                                (if (< n (count was)) (into (if (vector? v) v [v]) (subvec was n)) v))
+                              v))))
+             (or old {}) controls))
+
 (defn- named-node
   "The node that an edit adds."
   [{:keys [node] :as edit}]
@@ -494,6 +525,9 @@
                     (place! c to))
          :replace (do (change! node (fn [old] (merge (select-keys old [:kind :key]) (dissoc (named-node e) :key))))
                       (when id (.put cells id (cell-of cells node))))
-         :set     (change! node (fn [old] (update old :controls merge (:controls e))))
+         :name    (let [c (cell-of cells node)]
+                    (part! c the-node (assoc (part c the-node) :key (:key e)))
+                    (.put cells (:key e) c))
+         :set     (change! node (fn [old] (update old :controls with-controls (:controls e))))
          :run     (change! node (fn [old] (if (:running? e) (dissoc old :paused) (assoc old :paused true))))))
      (tree-of top))))

@@ -61,6 +61,7 @@
       (let [id-of (fn [x] (let [id (get ids x)] (cond (some? id) id, (nat-int? x) x, :else (throw (IllegalArgumentException. (str "No id for node " (pr-str x)))))))
             new   (when (makes-node? e) (first new-ids))
             more  (case edit
+                    :name    nil
                     :free    [["/n_free" (id-of node)]]
                     :add     (add-requests e new id-of)
                     :move    (move-requests e id-of engine)
@@ -68,7 +69,9 @@
                     :set     [(into ["/n_set" (id-of node)] (controls-of (:controls e)))]
                     :run     [["/n_run" (id-of node) (if (:running? e) 1 0)]])]
         (recur (next edits)
-               (if new (assoc! ids node new) ids)
+               (cond new            (assoc! ids node new)
+                     (= :name edit) (assoc! ids (:key e) (id-of node))
+                     :else          ids)
                (if new (next new-ids) new-ids)
                (if new (conj! made new) made)
                (reduce conj! requests more)))
@@ -81,15 +84,18 @@
   `ids` and `new-ids` as for `plan`"
   [edits ids new-ids]
   (loop [edits (seq edits), ids ids, new-ids (seq new-ids), done []]
-    (if-let [{:keys [node to] :as e} (first edits)]
+    (if-let [{:keys [edit node to from into] :as e} (first edits)]
       (let [id-of (fn [x] (get ids x x))
             new   (when (makes-node? e) (first new-ids))
-            e     (cond-> (assoc e :node (id-of node))
+            e     (cond-> (assoc e :node (if (= :add edit) new (id-of node)))
                     to  (assoc :to [(first to) (id-of (second to))])
+                    into (assoc :from (id-of from), :into (id-of into))
                     new (assoc :id new)
                     (and new (not (int? node))) (assoc :key node))]
         (recur (next edits)
-               (if new (assoc ids node new) ids)
+               (cond new            (assoc ids node new)
+                     (= :name edit) (assoc ids (:key e) (:node e))
+                     :else          ids)
                (if new (next new-ids) new-ids)
                (conj done e)))
       done)))
@@ -127,9 +133,10 @@
   "An edit in words.
 
       (text {:edit :move, :node :lead, :to [:after :bass]})  ;=> \"move :lead behind :bass\""
-  [{:keys [edit node kind def controls to into running?]}]
+  [{:keys [edit node key kind def controls to into running?]}]
   (let [name (if (and (int? node) (neg? (long node))) "" (str " " (pr-str node)))]
     (case edit
+      :name    (str "name" name " " (pr-str key))
       :free    (str "free" name)
       :add     (str "add " (if (= :group kind) "group" def) name " " (place-text to)
                     (when (seq controls) (str ": " (controls-text controls))))
@@ -147,4 +154,4 @@
     (if (empty? edits)
       "nothing"
       (str/join ", " (keep (fn [[k word]] (when-let [n (n k)] (str n " " word)))
-                           [[:free "freed"] [:add "added"] [:move "moved"] [:replace "replaced"] [:set "set"] [:run "paused or resumed"]])))))
+                           [[:name "named"] [:free "freed"] [:add "added"] [:move "moved"] [:replace "replaced"] [:set "set"] [:run "paused or resumed"]])))))
