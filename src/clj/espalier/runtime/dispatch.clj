@@ -19,8 +19,8 @@
   (:import
    (espalier.kernel OscMessage)
    (java.util ArrayList Queue)
-   (java.util.concurrent BlockingQueue CompletableFuture ConcurrentHashMap ConcurrentLinkedQueue CopyOnWriteArrayList ExecutionException
-                         LinkedBlockingQueue TimeUnit TimeoutException)
+   (java.util.concurrent CompletableFuture ConcurrentHashMap ConcurrentLinkedQueue CopyOnWriteArrayList ExecutionException
+                         Semaphore TimeUnit TimeoutException)
    (java.util.concurrent.atomic AtomicBoolean AtomicInteger)
    (java.util.function Function)))
 
@@ -39,7 +39,8 @@
 
 ;; A call that takes in all that answers its bundles of questions. `marks` says by fence whether what comes behind it is
 ;; its own; what `digest` makes of messages, and the keys of fences that are answered, come in the order of their arrival.
-(deftype ^:private Collector [digest hears news ^ConcurrentHashMap marks ^AtomicBoolean open ^BlockingQueue came])
+;; While it is `quiet` nobody is woken for what comes: waking a thread for each message costs more than reading it.
+(deftype ^:private Collector [digest hears news ^ConcurrentHashMap marks ^AtomicBoolean open ^AtomicBoolean quiet ^Queue came ^Semaphore woken])
 
 (deftype Dispatcher
   [^ConcurrentHashMap by-reply     ; address of a reply -> waiters, the oldest first
@@ -354,7 +355,8 @@
             collected. There it is done while the server sends the next, which another
             thread would begin too late"
   [^Dispatcher d hears news digest]
-  (let [c (Collector. digest hears news (ConcurrentHashMap.) (AtomicBoolean. false) (LinkedBlockingQueue.))]
+  (let [c (Collector. digest hears news (ConcurrentHashMap.) (AtomicBoolean. false) (AtomicBoolean. false)
+                      (ConcurrentLinkedQueue.) (Semaphore. 0))]
     (.incrementAndGet ^AtomicInteger (.-waiting d))
     (.add ^CopyOnWriteArrayList (.-collectors d) c)
     c))
@@ -362,16 +364,30 @@
 (defn fences!
   "Registers fences of a collector: by key, whether what comes behind it is its own."
   [^Dispatcher d ^Collector c fences]
+  (.set ^AtomicBoolean (.-quiet c) true)
   (doseq [[k own?] fences]
     (.put ^ConcurrentHashMap (.-marks c) k own?)
     (.put ^ConcurrentHashMap (.-by_fence d) k c)))
+
+(defn- collect! [^Collector c x]
+  (.add ^Queue (.-came c) x)
+  (when (or (instance? Throwable x) (not (.get ^AtomicBoolean (.-quiet c))))
+    (.release ^Semaphore (.-woken c))))
 
 (defn collected!
   "The next that has come for a collector: what `digest` made of a message, or the key of a
   fence that is answered; nil where nothing comes within `timeout-ms`. Throws what `digest`
   threw, and what `fail-all!` was given when the server goes away meanwhile."
   [^Collector c timeout-ms]
-  (let [x (.poll ^BlockingQueue (.-came c) timeout-ms TimeUnit/MILLISECONDS)]
+  (let [^Queue came      (.-came c)
+        ^Semaphore woken (.-woken c)
+        until            (+ (System/nanoTime) (* 1000000 (long timeout-ms)))
+        x (loop []
+            ;; A permit may be of what was taken already: then it is looked and waited again.
+            (or (.poll came)
+                (if (.tryAcquire woken (- until (System/nanoTime)) TimeUnit/NANOSECONDS)
+                  (recur)
+                  (.poll came))))]
     (if (instance? Throwable x) (throw (anew x)) x)))
 
 (defn uncollect!
@@ -385,8 +401,10 @@
 
 (defn- fence-collected! [^Dispatcher d ^Collector c k]
   (.remove ^ConcurrentHashMap (.-by_fence d) k)
-  (.set ^AtomicBoolean (.-open c) (boolean (.remove ^ConcurrentHashMap (.-marks c) k)))
-  (.add ^BlockingQueue (.-came c) k))
+  (let [own? (boolean (.remove ^ConcurrentHashMap (.-marks c) k))]
+    (.set ^AtomicBoolean (.-open c) own?)
+    (when-not own? (.set ^AtomicBoolean (.-quiet c) false)))
+  (collect! c k))
 
 (defn- taken?
   "Gives a message to the collectors; returns whether it is of one alone."
@@ -395,7 +413,7 @@
     (reduce (fn [own? ^Collector c]
               (let [its-own? (and (.get ^AtomicBoolean (.-open c)) (contains? (.-hears c) address))]
                 (when (or its-own? (contains? (.-news c) address))
-                  (.add ^BlockingQueue (.-came c) (try ((.-digest c) m) (catch Throwable e e))))
+                  (collect! c (try ((.-digest c) m) (catch Throwable e e))))
                 (or own? its-own?)))
             false
             (.-collectors d))))
@@ -411,7 +429,7 @@
     (.completeExceptionally ^CompletableFuture (.-answer w) e))
   (doseq [^Collector c (.-collectors d)]
     (uncollect! d c)
-    (.add ^BlockingQueue (.-came c) e))
+    (collect! c e))
   (.clear ^ConcurrentHashMap (.-by_fence d)))
 
 ;; ---- handlers
