@@ -8,6 +8,7 @@
       play        settings of controls, a moment of 500 synths, a million samples
       load        (require 'espalier.core), against bare Clojure
       synthdef    SynthDefs from the call to their bytes, and (require 'espalier.ugens)
+      tree        what ten changes of a tree are, and forms, without a server
 
   Ours and bare are measured in turns in one run; what is shown are medians. It
   takes less than ten minutes. Nothing is judged by the exit code.
@@ -42,7 +43,8 @@
              "send"       'espalier.bench.send/run
              "play"       'espalier.bench.play/run
              "load"       'espalier.bench.load/run
-             "synthdef"   'espalier.bench.synthdef/run))
+             "synthdef"   'espalier.bench.synthdef/run
+             "tree"       'espalier.bench.tree/run))
 
 (defn- ratio [{:keys [ours bare]}]
   (when-not (or (nil? bare) (zero? bare)) (/ ours (double bare))))
