@@ -9,6 +9,7 @@
       query       a tree of 5,000 synths, against the bare transfer of the replies
       load        (require 'espalier.core), against bare Clojure
       synthdef    SynthDefs from the call to their bytes, and (require 'espalier.ugens)
+      tree        what ten changes of a tree are, and forms, without a server
 
   Ours and bare are measured in turns in one run; what is shown are medians. It
   takes less than ten minutes. Nothing is judged by the exit code.
@@ -44,7 +45,8 @@
              "play"       'espalier.bench.play/run
              "query"      'espalier.bench.query/run
              "load"       'espalier.bench.load/run
-             "synthdef"   'espalier.bench.synthdef/run))
+             "synthdef"   'espalier.bench.synthdef/run
+             "tree"       'espalier.bench.tree/run))
 
 (defn- ratio [{:keys [ours bare]}]
   (when-not (or (nil? bare) (zero? bare)) (/ ours (double bare))))

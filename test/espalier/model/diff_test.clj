@@ -99,10 +99,10 @@
            (= (:controls node) (:controls wanted))))))
 
 (defn- looks
-  "What tells new nodes of one parallel group apart: new synths that look so are as good
-  as each other, new groups come in their order."
-  [{:keys [kind def controls parallel paused]}]
-  (pr-str [kind def (sort-by (comp str key) controls) (boolean parallel) (boolean paused)]))
+  "What tells new nodes of one parallel group apart: synths that look the same are as good
+  as each other, groups come in their order."
+  [{:keys [kind key def controls parallel paused]}]
+  (pr-str [kind key def (sort-by (comp str first) controls) (boolean parallel) (boolean paused)]))
 
 (defn- paired
   "Which of the nodes `xs` of the result are the nodes `is` that were wanted: pairs, or nil.

@@ -120,12 +120,15 @@
     (instance? Double x) (let [d (double x)] (when (or (<= (Math/abs d) 3.4028234663852886E38) (Double/isInfinite d)) (shortest d)))
     (number? x)          (when-some [n (command-type/finite x)] (shortest (double n)))))
 
+(defn- mapping? [x] (and (vector? x) (= :map (nth x 0 nil))))
+
 (declare value)
 
 (defn- array [xs names at]
   (into [] (map-indexed (fn [i x]
-                          (let [at (within at i), v (value x names at)]
-                            (when (vector? v) (throw (invalid "An array of values holds no arrays." at x)))
+                          (let [at (within at i)
+                                v  (if (and (sequential? x) (not (mapping? x))) x (value x names at))]
+                            (when (sequential? v) (throw (invalid "An array of values holds no arrays." at x)))
                             v)))
         xs))
 
@@ -138,7 +141,7 @@
     (string? x)  (if (re-matches #"[ac]\d{1,9}" x) x (throw (invalid value-says at x)))
     (keyword? x) (value (named x names at) {} at)
     (and (entity/entity? x) (contains? #{:bus :bus-group :buffer :buffer-group} (:kind x))) (shortest (double (:id x)))
-    (and (vector? x) (= :map (first x)))
+    (mapping? x)
     (let [bus (second x)]
       (when-not (= 2 (count x)) (throw (invalid "A mapping is [:map bus]." at x)))
       (bus-symbols (if (keyword? bus) (named bus names (within at 1)) bus) (within at 1)))
@@ -237,7 +240,7 @@
   (let [group? (= :group kind)
         node   (reduce-kv
                  (fn [node k x]
-                   (case k
+                   (case (when (keyword? k) k)
                      :key
                      (if (nil? x) node (assoc node :key (or (canonical-key x 8) (throw (bad-key x (at-of k))))))
 
@@ -256,7 +259,7 @@
                        (not x)       node
                        :else         (throw (invalid :invalid-tree (str (pr-str k) " is true or false.") (at-of k) x {:attribute k})))
 
-                     (if (and map-form? (keyword? k) (told k)) node (throw (no-attribute kind k x (at-of k))))))
+                     (if (and map-form? (keyword? k) (contains? told k)) node (throw (no-attribute kind k x (at-of k))))))
                  {:kind kind} attributes)]
     (when-not (or group? (:def node))
       (throw (no-def nil (at-of :def))))
@@ -345,7 +348,7 @@
 
 (def ^:private most-forms
   "More than any server holds nodes: an endless sequence ends here."
-  1000000)
+  300000)
 
 (defn- read-rows
   "The rows of a group with what `form` stands for as its children."

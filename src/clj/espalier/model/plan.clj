@@ -133,14 +133,16 @@
   "An edit in words.
 
       (text {:edit :move, :node :lead, :to [:after :bass]})  ;=> \"move :lead behind :bass\""
-  [{:keys [edit node key kind def controls to into running?]}]
+  [{:keys [edit node key kind parallel def controls to from into running?]}]
   (let [name (if (and (int? node) (neg? (long node))) "" (str " " (pr-str node)))]
     (case edit
       :name    (str "name" name " " (pr-str key))
       :free    (str "free" name)
-      :add     (str "add " (if (= :group kind) "group" def) name " " (place-text to)
+      :add     (str "add " (cond (not= :group kind) def, parallel "parallel group", :else "group") name " " (place-text to)
                     (when (seq controls) (str ": " (controls-text controls))))
-      :move    (str "move" name " " (place-text to) (when into (str ", into " (pr-str into))))
+      :move    (str "move" name " " (place-text to) (when into
+                                                                      (str ", from " (pr-str from)
+                                                                           (when-not (= :tail (first to)) (str " into " (pr-str into))))))
       :replace (str "replace" name " by " def (when (seq controls) (str ": " (controls-text controls))))
       :set     (str "set" name ": " (controls-text controls))
       :run     (str (if running? "resume" "pause") name))))
