@@ -175,7 +175,7 @@
             (is (= [(:id by-hand) (:x (:ids report))] (ids)))
             (sc/await-ended other)))
         (testing "a node that was added by hand is declared by its id"
-          (is (= [:set] (map :edit (:edits (sc/reconcile! s [[:synth {:key :mine, :id (:id by-hand), :def :hum} {:freq 5}] [:synth {:key :x, :def :hum}]])))))
+          (is (= [:name :set] (map :edit (:edits (sc/reconcile! s [[:synth {:key :mine, :id (:id by-hand), :def :hum} {:freq 5}] [:synth {:key :x, :def :hum}]])))))
           (is (= by-hand (sc/node s :mine)))
           (is (= [:free] (map :edit (:edits (sc/reconcile! s [:synth {:key :x, :def :hum}]))))))
         (testing "nodes by key are entities"

@@ -128,9 +128,8 @@
         (when-some [id (:id (node-at after i))]
           (when-some [j (.get ids-before id)]
             (let [b (node-at before (long j)), a (node-at after i)]
-              ;; One that replaces another gets a new id and no key: nothing would find it the next time.
-              (when-not (or (.containsKey keys-after (:key b))
-                            (and (some? (:key b)) (nil? (:key a)) (replaced? b a)))
+              ;; One that replaces another gets a new id: it is another node.
+              (when-not (or (.containsKey keys-after (:key b)) (replaced? b a))
                 (try-match! i j)))))
         (recur (inc i))))))
 

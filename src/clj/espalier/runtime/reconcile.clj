@@ -221,7 +221,7 @@
         (do (declared/remember-controls! session id (control/defaults (get (:synthdefs (mirror/known mirror)) (:def e))))
             (declared/remember-controls! session id controls))
         (= :set edit) (declared/remember-controls! session node controls)))
-    (when-let [notes (seq (keep (fn [[id key]] (when (some? key) [id {:key key}])) adopted))]
+    (when-let [notes (seq (keep (fn [{:keys [edit node key]}] (when (= :name edit) [node {:key key}])) resolved))]
       (mirror/tell! mirror [:note notes]))
     (declared/change! session assoc-in [:roots root]
                       {:rows      rows
