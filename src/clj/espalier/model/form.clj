@@ -108,7 +108,8 @@
   (let [letter (when (entity/entity? x) (case (:rate x) :audio "a" :control "c" nil))]
     (when-not letter
       (throw (invalid "[:map bus] wants a bus, a bus group, or the name of one that is declared beside the tree." at x)))
-    (let [symbols (mapv (fn [i] (str letter (+ (long (:id x)) (long i)))) (range (:count x 1)))]
+    (let [id      (long ((:id-of at) x))
+          symbols (mapv (fn [i] (str letter (+ id (long i)))) (range (:count x 1)))]
       (if (:count x) symbols (first symbols)))))
 
 (def ^:private longest-array 4096)
@@ -140,7 +141,7 @@
     (boolean? x) (if x 1.0 0.0)
     (string? x)  (if (re-matches #"[ac]\d{1,9}" x) x (throw (invalid value-says at x)))
     (keyword? x) (value (named x names at) {} at)
-    (and (entity/entity? x) (contains? #{:bus :bus-group :buffer :buffer-group} (:kind x))) (shortest (double (:id x)))
+    (and (entity/entity? x) (contains? #{:bus :bus-group :buffer :buffer-group} (:kind x))) (shortest (double ((:id-of at) x)))
     (mapping? x)
     (let [bus (second x)]
       (when-not (= 2 (count x)) (throw (invalid "A mapping is [:map bus]." at x)))
@@ -352,7 +353,7 @@
 
 (defn- read-rows
   "The rows of a group with what `form` stands for as its children."
-  [form names]
+  [form names id-of]
   (let [rows  (ArrayList.)
         paths (HashMap.)]
     (.add rows [{:kind :group} -1])
@@ -366,7 +367,7 @@
                      (if more
                        (conj (pop todo) [more (inc (long step)) (rest path) parent])
                        (pop todo)))
-              at   {:path path, :rows rows, :parent parent}]
+              at   {:path path, :rows rows, :parent parent, :id-of id-of}]
           (when (= n (long most-forms))
             (throw (invalid (str "A tree has at most " most-forms " nodes; is a sequence endless?") at form)))
           (cond
@@ -391,9 +392,11 @@
 
 (defn rows
   "The rows, see `espalier.model.nesting`, of a group of the nodes that a form stands for.
-  Takes and throws what `nodes` does."
-  [form names]
-  (vec (read-rows form names)))
+  Takes and throws what `nodes` does.
+
+  `id-of`  from a bus or buffer, an entity, to its id; may throw"
+  [form names id-of]
+  (vec (read-rows form names id-of)))
 
 (defn nodes
   "The nodes that a form stands for, a vector of canonical nodes.
@@ -407,7 +410,7 @@
       ;=> [{:kind :synth, :key :bass, :def \"bass\", :controls {\"freq\" 55.0}}]"
   ([form] (nodes form nil))
   ([form names]
-   (:children (nesting/tree (read-rows form names)))))
+   (:children (nesting/tree (read-rows form names :id)))))
 
 (defn- node-form [{:keys [kind children] :as node}]
   (let [attributes (select-keys node [:key :id :def :parallel :once :paused])

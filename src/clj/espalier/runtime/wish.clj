@@ -205,7 +205,7 @@
         {:keys [buses buffers] :as named} (named-resources s session memory declaration)]
     (try
       (let [names (into {} (map (fn [[n {:keys [entity]}]] [n entity])) (concat buses buffers))
-            {:keys [rows] :as place} (root-of s session (form/rows tree names) opts)
+            {:keys [rows] :as place} (root-of s session (form/rows tree names #(entities/resolve-in s session %)) opts)
             given (given-synthdefs rows (when synthdefs (synthdefs/values synthdefs)))]
         (check-known-defs s session rows given opts)
         (merge place named {:prune prune, :given given, :rows (checked-rows session rows given)}))
