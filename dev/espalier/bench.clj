@@ -10,6 +10,7 @@
       load        (require 'espalier.core), against bare Clojure
       synthdef    SynthDefs from the call to their bytes, and (require 'espalier.ugens)
       tree        what ten changes of a tree are, and forms, without a server
+      reconcile   declared trees of 1,000 and 10,000 synths on scsynth
 
   Ours and bare are measured in turns in one run; what is shown are medians. It
   takes less than ten minutes. Nothing is judged by the exit code.
@@ -46,7 +47,8 @@
              "query"      'espalier.bench.query/run
              "load"       'espalier.bench.load/run
              "synthdef"   'espalier.bench.synthdef/run
-             "tree"       'espalier.bench.tree/run))
+             "tree"       'espalier.bench.tree/run
+             "reconcile"  'espalier.bench.reconcile/run))
 
 (defn- ratio [{:keys [ours bare]}]
   (when-not (or (nil? bare) (zero? bare)) (/ ours (double bare))))
