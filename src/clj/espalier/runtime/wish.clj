@@ -7,6 +7,7 @@
    [espalier.model.entity :refer [entity?]]
    [espalier.model.error :as error]
    [espalier.model.form :as form]
+   [espalier.model.plan :as plan]
    [espalier.model.synthdef :as synthdef]
    [espalier.runtime.buffer :as buffer]
    [espalier.runtime.declared :as declared]
@@ -191,6 +192,17 @@
               (if (identical? checked node) row [checked parent])))
           rows)))
 
+(defn- check-engine
+  "Throws where the server does not survive the tree."
+  [{:keys [engine]} rows]
+  (when (and (= :supernova engine) (some (fn [[node]] (:parallel node)) rows))
+    (when-let [{:keys [key]} (plan/wedging rows)]
+      (throw (error/error :invalid-tree
+                          (str "supernova plays no more with this tree: " (if (some? key) (str "group " (pr-str key)) "a group")
+                               ", below a parallel group, has groups in it and no synth, and is the last in its own group, behind a synth."
+                               " Put a synth into it, put it first, or leave :parallel away.")
+                          {:key key})))))
+
 ;; ---- all together
 
 (defn wish
@@ -207,6 +219,7 @@
       (let [names (into {} (map (fn [[n {:keys [entity]}]] [n entity])) (concat buses buffers))
             {:keys [rows] :as place} (root-of s session (form/rows tree names #(entities/resolve-in s session %)) opts)
             given (given-synthdefs rows (when synthdefs (synthdefs/values synthdefs)))]
+        (check-engine session rows)
         (check-known-defs s session rows given opts)
         (merge place named {:prune prune, :given given, :rows (checked-rows session rows given)}))
       (catch Throwable e
