@@ -393,6 +393,11 @@
             (is (identical? g (sc/unfollow! (sc/unfollow! g))))
             (reset! wanted (tree 8))
             (is (= 7.0 (get-in (told s) [0 :children 0 :controls "freq"])))))
+        (testing "looks that take longer than they are apart hold up no change"
+          (with-open [^java.io.Closeable g (sc/follow! s wanted {:repair-ms 1})]
+            (Thread/sleep 300)
+            (reset! wanted (tree 9))
+            (is (:confirmed? (sc/await-followed g {:timeout-ms 300})))))
         (testing "drift is mended by itself"
           (with-open [^java.io.Closeable g (sc/follow! s wanted {:repair-ms 20})]
             (sc/send! s ["/n_free" (:id (sc/node s :a))])
@@ -413,7 +418,11 @@
       (alter-var-root #'a-var assoc-in [:tree 2 :freq] 2)
       (sc/await-followed f)
       (is (= 2.0 (get-in (told s) [0 :controls "freq"])))
-      (sc/reboot! s)
+      (sc/quit! s)
+      (is (nil? (sc/await-followed f)))
+      (is (= :offline (:status @f)))
+      (sc/boot! s)
+      (is (:confirmed? (sc/await-followed f)))
       (is (eventually #(= 2.0 (get-in (told s) [0 :controls "freq"])))))))
 
 ;; ---- what is wrong
