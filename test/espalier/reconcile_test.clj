@@ -242,6 +242,18 @@
               (is (= [] (sc/drift s)) "what was declared before still is")))
           (finally (.delete f)))))))
 
+(deftest a-synthdef-that-was-added-by-hand-is-not-what-was-declared
+  (each-server
+    (fn [s]
+      (let [tree (fn [& ks] (for [k ks] [:synth {:key k, :def hum}]))]
+        (sc/reconcile! s (tree :a))
+        (sc/add-synthdefs! s [(espalier.synthdef/synthdef "hum" ["out" 0, "freq" 110] (fn [out freq] (out:ar out (sin-osc:ar freq :mul 0))))])
+        (sc/reconcile! s (tree :a :b))
+        (is (= [220.0 220.0] (map #(get-in % [:controls "freq"]) (told s))))
+        (let [n (last-n s)]
+          (sc/reconcile! s (tree :a :b))
+          (is (= [] (sent-after s n))))))))
+
 (deftest a-synthdef-that-was-written-anew-replaces-what-plays
   (each-server
     (fn [s]
@@ -340,7 +352,8 @@
             (sc/set-controls! (sc/node s [:v 2]) {:freq 1000})
             (is (= [:set] (map :edit (:edits (sc/reconcile! s form)))))
             (sc/set-controls! (sc/node s :h) {:freq 1000})
-            (is (= [[:set :x]] (map (juxt :edit :node) (:edits (sc/reconcile! s (assoc form 3 [:group {:key :h} [:synth {:key :x, :def :hum} {:freq 5}]])))))))
+            (sc/send! s {:packets [["/n_set" (:id (sc/node s [:v 3])) "freq" 1000]]})
+            (is (= [[:set [:v 3]] [:set :x]] (map (juxt :edit :node) (:edits (sc/reconcile! s (assoc form 3 [:group {:key :h} [:synth {:key :x, :def :hum} {:freq 5}]])))))))
           (testing "nodes that are freed all the while"
             (let [stop  (promise)
                   frees (future (while (not (realized? stop))

@@ -258,7 +258,8 @@
         new   (into [] (comp (remove (fn [[n d]] (and (contains? known n) (= d (get sent n))))) (map val)) given)]
     (when (seq new)
       (synthdefs/add-synthdefs! s new (select-keys opts [:timeout-ms]))
-      (declared/change! session update :sent into (map (juxt :name identity)) new))
+      ;; What else was sent is as it was: only those of others are forgotten as they go out.
+      (declared/change! session assoc :sent (into sent (map (juxt :name identity)) new)))
     (run! (fn [{:keys [new? make!]}] (when new? (make!))) (vals buffers))))
 
 (defn- let-go!
