@@ -461,11 +461,17 @@
                 [:unknown-option #(sc/reconcile! s nil {:prun false})]
                 [:invalid-option #(sc/reconcile! s nil {:prune 1})]
                 [:invalid-option #(sc/reconcile! s nil {:root "1"})]
+                [:invalid-option #(sc/reconcile! s nil {:root 99999999999})]
+                [:invalid-option #(sc/drift s {:root :a})]
                 [:invalid-time #(sc/reconcile! s nil {:at "soon"})]
                 [:question-in-moment #(sc/at s nil (sc/reconcile! s nil))]
                 [:too-many-nodes #(sc/reconcile! s (for [i (range 2100)] [:synth {:key [:v i], :def :hum}]))]
                 [:not-declared #(sc/drift s {:root 0})]])
       (is (= [] (sc/drift s)))
+      (testing "the number of a bus is no group's"
+        (let [b (sc/add-bus! s {:rate :control})]
+          (is (= :invalid-option (error-of #(sc/reconcile! s nil {:root b})) (error-of #(sc/plan s nil {:root b})) (error-of #(sc/repair! s {:root b}))))
+          (sc/free! b)))
       (testing "a key that named another kind"
         (is (= [:free :add :add] (map :edit (:edits (sc/reconcile! s [:group {:key :a} [:synth {:def :hum}]])))))
         (no-difference s [:group {:key :a} [:synth {:def :hum}]])))))

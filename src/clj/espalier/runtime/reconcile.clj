@@ -6,7 +6,6 @@
    [clojure.string :as str]
    [espalier.model.control :as control]
    [espalier.model.diff :as diff]
-   [espalier.model.entity :refer [entity?]]
    [espalier.model.error :as error]
    [espalier.model.nesting :as nesting]
    [espalier.model.options :as options]
@@ -494,7 +493,7 @@
     (if (nil? root)
       ;; A group that has ended takes with it what was declared of it.
       (sort (filter #(= :group (:kind (get (:nodes (mirror/known (:mirror session))) %))) (keys known)))
-      (let [id (if (entity? root) (entities/resolve-in s session root) root)]
+      (let [id (wish/root-id s session root)]
         (when-not (contains? known id)
           (throw (error/error :not-declared (str "Nothing is declared of group " (pr-str id) ". (sc/reconcile! s tree {:root …}) declares it.") {:root root})))
         [id]))))
