@@ -288,6 +288,21 @@
           (is (:confirmed? (sc/reconcile! s nil {:at (Duration/ofMillis 50), :confirm true})))
           (is (= [] (told s))))))))
 
+(deftest what-is-to-come-is-not-confirmed-before-it-is-there
+  (each-server
+    (fn [s]
+      (let [form   [:synth {:key :a, :def :hum}]
+            first  (sc/reconcile! s form {:at (Duration/ofMillis 300)})
+            report (sc/reconcile! s form)]
+        (is (= [true [] (:ids first)] ((juxt :confirmed? :edits :ids) report)))
+        (is (= [:a] (map :key (told s))) "it was waited for"))
+      (testing "buses that are declared no more at a time to come are free then, also where no node changes"
+        (sc/reconcile! s nil)
+        (let [bus (next-bus s), form [:synth {:key :a, :def :hum}]]
+          (sc/reconcile! s {:buses {:x 2}, :tree form})
+          (sc/reconcile! s form {:at (Duration/ofMillis 20)})
+          (is (eventually #(= bus (next-bus s)))))))))
+
 (deftest a-synth-that-is-played-once-is-not-played-again
   (each-server
     (fn [s]

@@ -363,12 +363,14 @@
             {:keys [requests resolved made give-back!] :as plan} (planned s session before edits)
             items   (mapv (fn [r] {:request r}) requests)
             nodes   (:nodes (mirror/known mirror))
+            going?  (volatile! false)
             sent    (try
-                      (let [ready (when (seq items) (delivery/checked session items {:at at}))]
+                      (let [ready (when (or (seq items) at) (delivery/checked session items {:at at}))]
                         (when (= 1 round) (send-needs! s session given (:buffers wish) opts))
                         (remember! session root wish before wanted plan at)
                         (if ready
-                          (try (delivery/send-plan! session ready {:at at, :wait? wait?, :timeout-ms timeout-ms
+                          (try (vreset! going? true)
+                               (delivery/send-plan! session ready {:at at, :wait? wait?, :timeout-ms timeout-ms
                                                                    :done! #(when at
                                                                              (done! session root resolved)
                                                                              (when-not wait? (worker/completable (fn [] (let-go! s session old wish)))))})
@@ -378,7 +380,7 @@
                                    (throw e))))
                           {:bundle-count 0, :byte-count 0, :failures []}))
                       (catch Throwable e
-                        (when (entities/never-sent? e)
+                        (when (or (not @going?) (entities/never-sent? e))
                           (give-back!)
                           (declared/change! session (fn [known] (if memory (assoc-in known [:roots root] memory) (update known :roots dissoc root)))))
                         (throw e)))
@@ -412,7 +414,9 @@
           (hopeless (error/code failure)) (let [report (finish)]
                                             (restore! s session root old before resolved timeout-ms)
                                             (throw (incomplete failure report true)))
-          (= 3 round)                      (throw (incomplete failure (finish) false))
+          (= 3 round)                      (let [report (finish)]
+                                             (let-go! s session old wish)
+                                             (throw (incomplete failure report false)))
           :else                            (do (mirror/forget! mirror missing)
                                                (recur (inc round) report)))))))
 
