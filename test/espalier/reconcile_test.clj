@@ -98,6 +98,8 @@
         (is (= [true [] 1 4] [confirmed? differences bundle-count (count edits)]))
         (is (= #{:mix :bass :lead} (set (keys ids))))
         (is (re-find #"^#<Report 4 added, 1 bundle of \d+ bytes, confirmed>$" (pr-str report)))
+        (is (= "{:bundle-count 1}" (pr-str (select-keys report [:bundle-count]))))
+        (is (str/starts-with? (pr-str (select-keys report [:edits])) "{:edits ["))
         (no-difference s a)
         (testing "again: nothing is sent"
           (let [n (last-n s), report (sc/reconcile! s a)]

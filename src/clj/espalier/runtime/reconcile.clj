@@ -401,7 +401,7 @@
             finish  (fn []
                       (mirror/forget! mirror missing)
                       (let [memory (get-in (declared/known session) [:roots root])]
-                        (assoc report
+                        (assoc (vary-meta report assoc :type ::report)
                           :after       (if wait?
                                          (nesting/tree (expected-rows session root memory))
                                          (diff/apply-edits (nesting/tree before) resolved {:lenient true}))
@@ -425,7 +425,7 @@
 (defn- counted [n what] (str n " " what (when (not= 1 n) "s")))
 
 (defmethod print-method ::report [{:keys [edits bundle-count byte-count confirmed? differences at] :as report} ^Writer w]
-  (if edits
+  (if (and edits bundle-count byte-count)
     (.write w (str "#<Report " (plan/summary edits)
                    (when (pos? (long bundle-count)) (str ", " (counted bundle-count "bundle") " of " byte-count " bytes"))
                    (cond
@@ -559,10 +559,8 @@
                       told (told-rows session root memory timeout-ms)]
                   (doseq [[{:keys [id controls]}] told :when (and controls (contains? ids id))]
                     (declared/remember-controls! session id controls))
-                  (with-meta
-                    (carry-out! s session (assoc memory :root root) (wish/given-synthdefs rows nil) (select-keys opts [:timeout-ms])
-                                (with-pending told pending))
-                    {:type ::report})))
+                  (carry-out! s session (assoc memory :root root) (wish/given-synthdefs rows nil) (select-keys opts [:timeout-ms])
+                              (with-pending told pending))))
               (roots s session opts))))))
 
 (defn node
