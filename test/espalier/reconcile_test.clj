@@ -184,6 +184,66 @@
           (is (= 220.0 (:freq (sc/get-controls (sc/node s :x) [:freq]))))
           (is (nil? (sc/node s :nobody))))))))
 
+(defn- next-bus
+  "The number of the next audio bus that is free."
+  [s]
+  (let [b (sc/add-bus! s {:rate :audio})]
+    (sc/free! b)
+    (:id b)))
+
+(deftest a-root-may-be-in-another-and-has-its-own-keys
+  (each-server
+    (fn [s]
+      (let [g     (sc/add-group! s {:action :tail})
+            outer (fn [i] [:synth {:key :a, :def :hum} {:freq i}])
+            inner (fn [i] [:synth {:key :a, :def :hum} {:freq i}])
+            ids   (fn [] [(map :id (told s)) (map :id (told s (:id g)))])]
+        (sc/reconcile! s (inner 1) {:root g})
+        (is (= [:add] (map :edit (:edits (sc/reconcile! s (outer 2))))) "what is declared of the root within is not taken from it")
+        (let [before (ids)]
+          (is (= [:set] (map :edit (:edits (sc/reconcile! s (inner 3) {:root g})))))
+          (is (= [:set] (map :edit (:edits (sc/reconcile! s (outer 4))))))
+          (is (= before (ids)))
+          (is (= [] (sc/drift s)))))
+      (testing "a declared group is the root of another tree"
+        (sc/reconcile! s [:group {:key :g}])
+        (sc/reconcile! s [:synth {:key :x, :def :hum}] {:root (sc/node s :g)})
+        (is (= [:add] (map :edit (:edits (sc/reconcile! s [[:group {:key :g}] [:synth {:key :y, :def :hum}]])))))
+        (is (= [:x] (map :key (told s (:id (sc/node s :g))))))
+        (is (= [] (sc/drift s)))))))
+
+(deftest a-root-that-has-ended-keeps-nothing
+  (each-server
+    (fn [s]
+      (let [bus (next-bus s)]
+        (dotimes [_ 3]
+          (let [g (sc/add-group! s)]
+            (sc/reconcile! s {:buses {:x 2}, :tree [:synth {:key :a, :def :hum} {:out :x}]} {:root g})
+            (is (not= bus (next-bus s)))
+            (sc/free! g)
+            (sc/await-ended g)
+            (sc/reconcile! s nil)
+            (is (= bus (next-bus s)))))
+        (testing "a key is found where it is"
+          (let [g (sc/add-group! s)]
+            (sc/reconcile! s [:synth {:key :a, :def :ping} {:decay 0.001}])
+            (some-> (sc/node s :a) sc/await-ended)
+            (sc/reconcile! s [:synth {:key :a, :def :hum}] {:root g})
+            (is (= "hum" (:def (sc/node s :a))))))))))
+
+(deftest a-tree-that-is-pasted-has-its-own-buses
+  (each-server
+    (fn [s]
+      (let [g    (sc/add-group! s)
+            bus  (next-bus s)
+            form (fn [buses] {:buses buses, :tree {:kind :group, :id (:id g), :children [{:kind :synth, :key :x, :def "hum", :controls {"out" (if buses :v 0)}}]}})]
+        (sc/reconcile! s (form {:v 2}))
+        (is (= [] (:edits (sc/reconcile! s (form {:v 2})))))
+        (sc/reconcile! s {:buses {:v 2}, :tree [:synth {:key :y, :def :hum} {:out :v}]})
+        (sc/reconcile! s (form nil))
+        (is (= bus (next-bus s)))
+        (is (= [] (:edits (sc/reconcile! s {:buses {:v 2}, :tree [:synth {:key :y, :def :hum} {:out :v}]}))))))))
+
 (deftest another-group-can-be-the-root
   (each-server
     (fn [s]

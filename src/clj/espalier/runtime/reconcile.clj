@@ -65,10 +65,37 @@
     (nesting/rows (reduce (fn [tree {:keys [edits]}] (diff/apply-edits tree edits {:lenient true})) (nesting/tree rows) pending))
     rows))
 
+(defn- without
+  "The rows but those that `out?` tells of a node, and what is below them."
+  [rows out?]
+  (let [places (int-array (count rows) -1)]
+    (loop [i 0, left (transient [])]
+      (if (= i (count rows))
+        (persistent! left)
+        (let [[node parent] (nth rows i), parent (int parent)]
+          (if (and (pos? i) (or (neg? (aget places parent)) (out? node)))
+            (recur (inc i) left)
+            (do (aset places i (count left))
+                (recur (inc i) (conj! left [node (if (zero? i) -1 (aget places parent))])))))))))
+
+(defn- own-rows
+  "The rows without what was declared of roots further in: that is theirs, and may have
+  the keys that are given here too."
+  [session root rows]
+  (let [{:keys [roots]} (declared/known session)
+        others (dissoc roots root)]
+    (if (empty? others)
+      rows
+      (let [own     (get-in roots [root :ids] #{})
+            inner   (into [] (keep (fn [[{:keys [id]}]] (:ids (get others id)))) rows)]
+        (if (empty? inner)
+          rows
+          (without rows (fn [{:keys [id]}] (and (not (own id)) (some #(contains? % id) inner)))))))))
+
 (defn- expected-rows
   "The rows of the group `root` when all has been done that was sent so far."
   [session root {:keys [synthdefs pending]}]
-  (with-pending (confirmed-rows session root synthdefs) pending))
+  (with-pending (own-rows session root (confirmed-rows session root synthdefs)) pending))
 
 (defn- settle!
   "Waits for what is on its way, and has the mirror looked over where it may be wrong."
@@ -270,6 +297,17 @@
       (entities/freed! entity session)
       (buffer/free! entity {}))))
 
+(defn- bury!
+  "Forgets what was declared of groups that are not there any more, and frees what it
+  needed: nobody can declare it otherwise again."
+  [s {:keys [mirror] :as session}]
+  (let [nodes (:nodes (mirror/known mirror))]
+    (doseq [[root {:keys [ids] :as memory}] (:roots (declared/known session))
+            :when (not (or (contains? nodes root) (mirror/due? mirror root) (session/default-group? root)))]
+      (run! #(declared/forget-controls! session %) ids)
+      (declared/change! session update :roots dissoc root)
+      (let-go! s session memory nil))))
+
 (defn- unstarted
   "Of nodes that were asked for, those that have not come."
   [{:keys [mirror]} made]
@@ -455,9 +493,10 @@
       session
       (fn []
         (settle! session (or (:timeout-ms opts) (:timeout-ms session)))
+        (bury! s session)
         (let [{:keys [given buses buffers] :as wish} (wish/wish s session x opts)]
           (try
-            (with-meta (carry-out! s session wish given opts nil) {:type ::report})
+            (carry-out! s session wish given opts nil)
             (catch Throwable e
               (let [{kept-buses :buses, kept-buffers :buffers} (get-in (declared/known session) [:roots (:root wish)])
                     unkept (fn [kept rows] (keep (fn [[name row]] (when-not (identical? (:entity row) (:entity (get kept name))) row)) rows))]
@@ -524,7 +563,7 @@
       (throw (error/error :no-answer (str "What is in group " root " could not be read within " timeout-ms " ms: "
                                           (if (seq changed) "it changes faster. A longer :timeout-ms may do." "the server does not tell it. (sc/server-output s) may say why."))
                           {:root root})))
-    (mapv (fn [[node parent]] [(told node) parent]) (nesting/rows tree))))
+    (own-rows session root (mapv (fn [[node parent]] [(told node) parent]) (nesting/rows tree)))))
 
 (defn drift
   "See `espalier.core/drift`."
@@ -569,7 +608,9 @@
   (let [{:keys [mirror client-id] :as session} (handle/live s)
         known (:roots (declared/known session))
         own   (session/default-group-id client-id)
-        id    (some (fn [root] (get-in known [root :keys k])) (cons own (keys known)))
-        {:keys [kind]} (get (:nodes (mirror/known mirror)) id)]
-    (when (and kind (mirror/there? mirror id))
-      (entities/known-node s session kind id))))
+        nodes (:nodes (mirror/known mirror))]
+    (some (fn [root]
+            (let [id (get-in known [root :keys k]), {:keys [kind]} (get nodes id)]
+              (when (and kind (mirror/there? mirror id))
+                (entities/known-node s session kind id))))
+          (cons own (keys known)))))
