@@ -98,6 +98,8 @@
         (is (= [true [] 1 4] [confirmed? differences bundle-count (count edits)]))
         (is (= #{:mix :bass :lead} (set (keys ids))))
         (is (re-find #"^#<Report 4 added, 1 bundle of \d+ bytes, confirmed>$" (pr-str report)))
+        (is (= "{:bundle-count 1}" (pr-str (select-keys report [:bundle-count]))))
+        (is (str/starts-with? (pr-str (select-keys report [:edits])) "{:edits ["))
         (no-difference s a)
         (testing "again: nothing is sent"
           (let [n (last-n s), report (sc/reconcile! s a)]
@@ -182,6 +184,66 @@
           (is (= 220.0 (:freq (sc/get-controls (sc/node s :x) [:freq]))))
           (is (nil? (sc/node s :nobody))))))))
 
+(defn- next-bus
+  "The number of the next audio bus that is free."
+  [s]
+  (let [b (sc/add-bus! s {:rate :audio})]
+    (sc/free! b)
+    (:id b)))
+
+(deftest a-root-may-be-in-another-and-has-its-own-keys
+  (each-server
+    (fn [s]
+      (let [g     (sc/add-group! s {:action :tail})
+            outer (fn [i] [:synth {:key :a, :def :hum} {:freq i}])
+            inner (fn [i] [:synth {:key :a, :def :hum} {:freq i}])
+            ids   (fn [] [(map :id (told s)) (map :id (told s (:id g)))])]
+        (sc/reconcile! s (inner 1) {:root g})
+        (is (= [:add] (map :edit (:edits (sc/reconcile! s (outer 2))))) "what is declared of the root within is not taken from it")
+        (let [before (ids)]
+          (is (= [:set] (map :edit (:edits (sc/reconcile! s (inner 3) {:root g})))))
+          (is (= [:set] (map :edit (:edits (sc/reconcile! s (outer 4))))))
+          (is (= before (ids)))
+          (is (= [] (sc/drift s)))))
+      (testing "a declared group is the root of another tree"
+        (sc/reconcile! s [:group {:key :g}])
+        (sc/reconcile! s [:synth {:key :x, :def :hum}] {:root (sc/node s :g)})
+        (is (= [:add] (map :edit (:edits (sc/reconcile! s [[:group {:key :g}] [:synth {:key :y, :def :hum}]])))))
+        (is (= [:x] (map :key (told s (:id (sc/node s :g))))))
+        (is (= [] (sc/drift s)))))))
+
+(deftest a-root-that-has-ended-keeps-nothing
+  (each-server
+    (fn [s]
+      (let [bus (next-bus s)]
+        (dotimes [_ 3]
+          (let [g (sc/add-group! s)]
+            (sc/reconcile! s {:buses {:x 2}, :tree [:synth {:key :a, :def :hum} {:out :x}]} {:root g})
+            (is (not= bus (next-bus s)))
+            (sc/free! g)
+            (sc/await-ended g)
+            (sc/reconcile! s nil)
+            (is (= bus (next-bus s)))))
+        (testing "a key is found where it is"
+          (let [g (sc/add-group! s)]
+            (sc/reconcile! s [:synth {:key :a, :def :ping} {:decay 0.001}])
+            (some-> (sc/node s :a) sc/await-ended)
+            (sc/reconcile! s [:synth {:key :a, :def :hum}] {:root g})
+            (is (= "hum" (:def (sc/node s :a))))))))))
+
+(deftest a-tree-that-is-pasted-has-its-own-buses
+  (each-server
+    (fn [s]
+      (let [g    (sc/add-group! s)
+            bus  (next-bus s)
+            form (fn [buses] {:buses buses, :tree {:kind :group, :id (:id g), :children [{:kind :synth, :key :x, :def "hum", :controls {"out" (if buses :v 0)}}]}})]
+        (sc/reconcile! s (form {:v 2}))
+        (is (= [] (:edits (sc/reconcile! s (form {:v 2})))))
+        (sc/reconcile! s {:buses {:v 2}, :tree [:synth {:key :y, :def :hum} {:out :v}]})
+        (sc/reconcile! s (form nil))
+        (is (= bus (next-bus s)))
+        (is (= [] (:edits (sc/reconcile! s {:buses {:v 2}, :tree [:synth {:key :y, :def :hum} {:out :v}]}))))))))
+
 (deftest another-group-can-be-the-root
   (each-server
     (fn [s]
@@ -242,6 +304,18 @@
               (is (= [] (sc/drift s)) "what was declared before still is")))
           (finally (.delete f)))))))
 
+(deftest a-synthdef-that-was-added-by-hand-is-not-what-was-declared
+  (each-server
+    (fn [s]
+      (let [tree (fn [& ks] (for [k ks] [:synth {:key k, :def hum}]))]
+        (sc/reconcile! s (tree :a))
+        (sc/add-synthdefs! s [(espalier.synthdef/synthdef "hum" ["out" 0, "freq" 110] (fn [out freq] (out:ar out (sin-osc:ar freq :mul 0))))])
+        (sc/reconcile! s (tree :a :b))
+        (is (= [220.0 220.0] (map #(get-in % [:controls "freq"]) (told s))))
+        (let [n (last-n s)]
+          (sc/reconcile! s (tree :a :b))
+          (is (= [] (sent-after s n))))))))
+
 (deftest a-synthdef-that-was-written-anew-replaces-what-plays
   (each-server
     (fn [s]
@@ -275,6 +349,21 @@
         (testing "with :confirm it is waited for"
           (is (:confirmed? (sc/reconcile! s nil {:at (Duration/ofMillis 50), :confirm true})))
           (is (= [] (told s))))))))
+
+(deftest what-is-to-come-is-not-confirmed-before-it-is-there
+  (each-server
+    (fn [s]
+      (let [form   [:synth {:key :a, :def :hum}]
+            first  (sc/reconcile! s form {:at (Duration/ofMillis 300)})
+            report (sc/reconcile! s form)]
+        (is (= [true [] (:ids first)] ((juxt :confirmed? :edits :ids) report)))
+        (is (= [:a] (map :key (told s))) "it was waited for"))
+      (testing "buses that are declared no more at a time to come are free then, also where no node changes"
+        (sc/reconcile! s nil)
+        (let [bus (next-bus s), form [:synth {:key :a, :def :hum}]]
+          (sc/reconcile! s {:buses {:x 2}, :tree form})
+          (sc/reconcile! s form {:at (Duration/ofMillis 20)})
+          (is (eventually #(= bus (next-bus s)))))))))
 
 (deftest a-synth-that-is-played-once-is-not-played-again
   (each-server
@@ -340,7 +429,8 @@
             (sc/set-controls! (sc/node s [:v 2]) {:freq 1000})
             (is (= [:set] (map :edit (:edits (sc/reconcile! s form)))))
             (sc/set-controls! (sc/node s :h) {:freq 1000})
-            (is (= [[:set :x]] (map (juxt :edit :node) (:edits (sc/reconcile! s (assoc form 3 [:group {:key :h} [:synth {:key :x, :def :hum} {:freq 5}]])))))))
+            (sc/send! s {:packets [["/n_set" (:id (sc/node s [:v 3])) "freq" 1000]]})
+            (is (= [[:set [:v 3]] [:set :x]] (map (juxt :edit :node) (:edits (sc/reconcile! s (assoc form 3 [:group {:key :h} [:synth {:key :x, :def :hum} {:freq 5}]])))))))
           (testing "nodes that are freed all the while"
             (let [stop  (promise)
                   frees (future (while (not (realized? stop))
@@ -393,6 +483,11 @@
             (is (identical? g (sc/unfollow! (sc/unfollow! g))))
             (reset! wanted (tree 8))
             (is (= 7.0 (get-in (told s) [0 :children 0 :controls "freq"])))))
+        (testing "looks that take longer than they are apart hold up no change"
+          (with-open [^java.io.Closeable g (sc/follow! s wanted {:repair-ms 1})]
+            (Thread/sleep 300)
+            (reset! wanted (tree 9))
+            (is (:confirmed? (sc/await-followed g {:timeout-ms 300})))))
         (testing "drift is mended by itself"
           (with-open [^java.io.Closeable g (sc/follow! s wanted {:repair-ms 20})]
             (sc/send! s ["/n_free" (:id (sc/node s :a))])
@@ -413,7 +508,11 @@
       (alter-var-root #'a-var assoc-in [:tree 2 :freq] 2)
       (sc/await-followed f)
       (is (= 2.0 (get-in (told s) [0 :controls "freq"])))
-      (sc/reboot! s)
+      (sc/quit! s)
+      (is (nil? (sc/await-followed f)))
+      (is (= :offline (:status @f)))
+      (sc/boot! s)
+      (is (:confirmed? (sc/await-followed f)))
       (is (eventually #(= 2.0 (get-in (told s) [0 :controls "freq"])))))))
 
 ;; ---- what is wrong
@@ -439,11 +538,17 @@
                 [:unknown-option #(sc/reconcile! s nil {:prun false})]
                 [:invalid-option #(sc/reconcile! s nil {:prune 1})]
                 [:invalid-option #(sc/reconcile! s nil {:root "1"})]
+                [:invalid-option #(sc/reconcile! s nil {:root 99999999999})]
+                [:invalid-option #(sc/drift s {:root :a})]
                 [:invalid-time #(sc/reconcile! s nil {:at "soon"})]
                 [:question-in-moment #(sc/at s nil (sc/reconcile! s nil))]
                 [:too-many-nodes #(sc/reconcile! s (for [i (range 2100)] [:synth {:key [:v i], :def :hum}]))]
                 [:not-declared #(sc/drift s {:root 0})]])
       (is (= [] (sc/drift s)))
+      (testing "the number of a bus is no group's"
+        (let [b (sc/add-bus! s {:rate :control})]
+          (is (= :invalid-option (error-of #(sc/reconcile! s nil {:root b})) (error-of #(sc/plan s nil {:root b})) (error-of #(sc/repair! s {:root b}))))
+          (sc/free! b)))
       (testing "a key that named another kind"
         (is (= [:free :add :add] (map :edit (:edits (sc/reconcile! s [:group {:key :a} [:synth {:def :hum}]])))))
         (no-difference s [:group {:key :a} [:synth {:def :hum}]])))))

@@ -51,7 +51,8 @@
               taken (set (vals m))
               free  (group-by (comp sign node-a)
                               (filter #(and (not (taken %)) (nil? (:key (node-a %))) (not (unknown? (node-a %))))
-                                      (get-in a [:children (m g)])))
+                                      (cond->> (get-in a [:children (m g)])
+                                        (and (m g) (:parallel (node-a (m g)))) (sort-by (comp :id node-a)))))
               ours  (group-by (comp sign node-b)
                               (filter #(and (not (contains? m %)) (nil? (:key (node-b %)))) (get-in b [:children g])))
               more  (if (contains? m g) (mapcat (fn [[s is]] (map vector is (free s))) ours) [])]

@@ -142,12 +142,18 @@
     (when (< g (.-n after))
       (let [j (aget match g)]
         (when (and (<= 0 j) (= :group (:kind (node-at after g))) (<= 0 (first-child after g)))
-          (let [free (HashMap.)
-                sign (fn [node] [(:kind node) (:def node) (boolean (:parallel node))])]
-            (each-child [c before j]
-              (let [node (node-at before c)]
-                (when (and (= -1 (aget taken c)) (nil? (:key node)) (not (unknown? node)))
-                  (.addLast ^ArrayDeque (.computeIfAbsent free (sign node) new-queue) c))))
+          (let [free  (HashMap.)
+                sign  (fn [node] [(:kind node) (:def node) (boolean (:parallel node))])
+                offer (fn [c]
+                        (let [node (node-at before c)]
+                          (when (and (= -1 (aget taken (int c))) (nil? (:key node)) (not (unknown? node)))
+                            (.addLast ^ArrayDeque (.computeIfAbsent free (sign node) new-queue) c))))]
+            ;; A parallel group has no order that lasts; the ids tell in which its nodes were made.
+            (if (:parallel (node-at before j))
+              (let [children (ArrayList.)]
+                (each-child [c before j] (.add children c))
+                (run! offer (sort-by (fn [c] (or (:id (node-at before c)) c)) children)))
+              (each-child [c before j] (offer c)))
             (when-not (.isEmpty free)
               (each-child [c after g]
                 (let [node (node-at after c)]

@@ -67,10 +67,16 @@
 (def ^:private sets-controls
   #{"/n_set" "/n_setn" "/n_fill" "/n_map" "/n_mapa" "/n_mapn" "/n_mapan"})
 
+(def ^:private defines-synthdefs
+  #{"/d_recv" "/d_load" "/d_loadDir"})
+
 (defn touched!
   "Notes that a request which is being sent sets controls of declared nodes, if it does:
-  the next reconcile sets what is declared of them again."
-  [{:keys [^Memory declared mirror]} request]
+  the next reconcile sets what is declared of them again; or that it defines SynthDefs,
+  perhaps others by the names of those that were sent for trees."
+  [{:keys [^Memory declared mirror] :as session} request]
+  (when (defines-synthdefs (nth request 0))
+    (change! session assoc :sent {}))
   (let [^ConcurrentHashMap controls (.-controls declared)]
     (when (and (not (.isEmpty controls)) (sets-controls (nth request 0)))
       (let [id (nth request 1 nil)]

@@ -359,7 +359,8 @@
   `:end`, the key of the fence behind all."
   [{:keys [limit-bytes] :as session} requests at]
   (let [[open opening] (session/fence! session false)
-        parts  (bundle/parts requests (- (long limit-bytes) 256))
+        ;; Of nothing there is the end to wait for.
+        parts  (or (not-empty (bundle/parts requests (- (long limit-bytes) 256))) [[]])
         fences (vec (repeatedly (count parts) #(session/fence! session false)))
         at     (or at (when (next parts) (.plus (clock/now) (split-lead))))
         end    (first (peek fences))]

@@ -9,7 +9,7 @@
    [espalier.runtime.reconcile :as reconcile]
    [espalier.runtime.worker :as worker])
   (:import
-   (clojure.lang IDeref IRef)
+   (clojure.lang IDeref IPending IRef)
    (java.io Closeable Writer)
    (java.util.concurrent CompletableFuture TimeUnit)
    (java.util.concurrent.atomic AtomicBoolean)))
@@ -40,11 +40,16 @@
 
 (prefer-method print-method Follow IDeref)
 
+(defn- become
+  "The state with another status, unless it has ended."
+  [state status]
+  (cond-> state (not= :ended (:status state)) (assoc :status status)))
+
 (defn- reconciled! [^Follow f value report]
   (swap! (.-state f) (fn [state]
-                       (-> state
+                       (-> (become state :following)
                            (dissoc :error)
-                           (assoc :value value, :report report, :status :following)
+                           (assoc :value value, :report report)
                            (update :change-count inc)
                            (update :bundle-count + (:bundle-count report))
                            (update :byte-count + (:byte-count report))))))
@@ -62,33 +67,37 @@
     (when (seq (reconcile/drift s opts))
       (run! (fn [report]
               (swap! (.-state f) (fn [state] (-> state (update :bundle-count + (:bundle-count report)) (update :byte-count + (:byte-count report))))))
-            (reconcile/repair! s opts)))))
+            (reconcile/repair! s opts)))
+    ;; Where the last change was done, it was the look before that had failed.
+    (when (identical? @(.-reference f) (:value @(.-state f)))
+      (swap! (.-state f) dissoc :error))))
+
+(defn- repair-later! [^Follow f]
+  (when-let [ms (:repair-ms (.-options f))]
+    (.execute (CompletableFuture/delayedExecutor ms TimeUnit/MILLISECONDS)
+              (fn [] (worker/offer! (.-worker f) :repair)))))
 
 (defn- step!
   "Does what a worker was offered. Without a server it waits for the next."
   [^Follow f what]
-  (if (instance? clojure.lang.IPending what)
-    (deliver what true)
-    (do
-      (when (= :changed what) (.set ^AtomicBoolean (.-waiting f) false))
-      (if (not= :online (handle/status (.-server f)))
-        (swap! (.-state f) assoc :status :offline, :value ::none)
-        (try
-          (cond
-            (= :repair what) (repair! f)
-            (or (= :again what) (not (identical? @(.-reference f) (:value @(.-state f))))) (reconcile! f))
-          (catch Exception e (failed! f e)))))))
+  (when (= :changed what) (.set ^AtomicBoolean (.-waiting f) false))
+  (if (not= :online (handle/status (.-server f)))
+    (swap! (.-state f) #(-> (become % :offline) (assoc :value ::none) (dissoc :report :error)))
+    (try
+      (cond
+        (= :repair what)          (repair! f)
+        ;; Whoever waits for a server that has just come back waits for the tree on it.
+        (instance? IPending what) (when (identical? ::none (:value @(.-state f))) (reconcile! f))
+        (or (= :again what) (not (identical? @(.-reference f) (:value @(.-state f))))) (reconcile! f))
+      (catch Exception e (failed! f e))))
+  (cond
+    (instance? IPending what) (deliver what true)
+    ;; The next look comes after this one, however long that took; a worker that was stopped comes to none.
+    (= :repair what)          (repair-later! f)))
 
 (defn- changed! [^Follow f]
   (when (.compareAndSet ^AtomicBoolean (.-waiting f) false true)
     (worker/offer! (.-worker f) :changed)))
-
-(defn- repair-later! [^Follow f ms]
-  (.execute (CompletableFuture/delayedExecutor ms TimeUnit/MILLISECONDS)
-            (fn []
-              (when-not (= :ended (:status @(.-state f)))
-                (worker/offer! (.-worker f) :repair)
-                (repair-later! f ms)))))
 
 (defn- watch-key [s] [::follow s])
 
@@ -113,7 +122,7 @@
     (add-watch reference k (with-meta (fn [_ _ _ _] (changed! f)) {:follow f}))
     (let [listener (handle/on-lifecycle! s #{:booted :connected} (fn [_] (worker/offer! (.-worker f) :again)))]
       (reset! (.-stop f) [#(remove-watch reference k) #(handle/off! s listener)]))
-    (when repair-ms (repair-later! f repair-ms))
+    (repair-later! f)
     ;; What changed before there was a watch.
     (changed! f)
     f))

@@ -170,8 +170,11 @@
     (locking m
       (when (= news (.get ^AtomicLong (.-news m)))
         (let [late (overdue m at)]
+          ;; First the tree: of those in it that nothing was told of, it keeps what they were asked for with.
+          (tell! m [:tree tree])
           (forget! m late)
-          (let [{:keys [nodes]} (tell! m [:tree tree])]
+          (let [{:keys [nodes]} (known m)]
+            (run! (fn [id] (when (contains? #{:playing :paused} (:status (get nodes id))) (.remove ^ConcurrentHashMap (.-due m) id))) (vec (keys (.-due m))))
             (run! (fn [id] (when-not (contains? nodes id) (.remove ^Set (.-ending m) id))) (vec (.-ending m)))
             (run! (fn [id] (when-not (contains? nodes id) (.remove ^ConcurrentHashMap (.-headed m) id))) (vec (keys (.-headed m))))))
         true))))

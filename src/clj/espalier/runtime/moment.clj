@@ -121,12 +121,19 @@
       (or (:confirm options) (:async? (command/of request)) (delivery/careful? session request)) (delivery/send-ready! session (delivery/ready session [{:request request}]) options)
       :else (link/send! (:link session) request))))
 
+(defn- touched!
+  "`declared/touched!` of a message, or of all in a bundle."
+  [session x]
+  (cond
+    (map? x)                                  (run! #(touched! session %) (let [packets (:packets x)] (when (sequential? packets) packets)))
+    (and (sequential? x) (string? (first x))) (declared/touched! session x)))
+
 (defn send-raw!
   "Sends a message or bundle as it is, or leaves a message to the moment that is open.
 
   Throws `:espalier.error/invalid-message` for a bundle within a moment."
   [s x]
-  (when (and (sequential? x) (string? (first x))) (declared/touched! (handle/live s) x))
+  (touched! (handle/live s) x)
   (if-some [m (open-moment s)]
     (if (and (sequential? x) (string? (first x)))
       (do (.add ^ArrayList (.-items m) {:request (link/normal x), :raw true}) nil)

@@ -6,7 +6,6 @@
    [clojure.string :as str]
    [espalier.model.control :as control]
    [espalier.model.diff :as diff]
-   [espalier.model.entity :refer [entity?]]
    [espalier.model.error :as error]
    [espalier.model.nesting :as nesting]
    [espalier.model.options :as options]
@@ -66,10 +65,37 @@
     (nesting/rows (reduce (fn [tree {:keys [edits]}] (diff/apply-edits tree edits {:lenient true})) (nesting/tree rows) pending))
     rows))
 
+(defn- without
+  "The rows but those that `out?` tells of a node, and what is below them."
+  [rows out?]
+  (let [places (int-array (count rows) -1)]
+    (loop [i 0, left (transient [])]
+      (if (= i (count rows))
+        (persistent! left)
+        (let [[node parent] (nth rows i), parent (int parent)]
+          (if (and (pos? i) (or (neg? (aget places parent)) (out? node)))
+            (recur (inc i) left)
+            (do (aset places i (count left))
+                (recur (inc i) (conj! left [node (if (zero? i) -1 (aget places parent))])))))))))
+
+(defn- own-rows
+  "The rows without what was declared of roots further in: that is theirs, and may have
+  the keys that are given here too."
+  [session root rows]
+  (let [{:keys [roots]} (declared/known session)
+        others (dissoc roots root)]
+    (if (empty? others)
+      rows
+      (let [own     (get-in roots [root :ids] #{})
+            inner   (into [] (keep (fn [[{:keys [id]}]] (:ids (get others id)))) rows)]
+        (if (empty? inner)
+          rows
+          (without rows (fn [{:keys [id]}] (and (not (own id)) (some #(contains? % id) inner)))))))))
+
 (defn- expected-rows
   "The rows of the group `root` when all has been done that was sent so far."
   [session root {:keys [synthdefs pending]}]
-  (with-pending (confirmed-rows session root synthdefs) pending))
+  (with-pending (own-rows session root (confirmed-rows session root synthdefs)) pending))
 
 (defn- settle!
   "Waits for what is on its way, and has the mirror looked over where it may be wrong."
@@ -258,7 +284,8 @@
         new   (into [] (comp (remove (fn [[n d]] (and (contains? known n) (= d (get sent n))))) (map val)) given)]
     (when (seq new)
       (synthdefs/add-synthdefs! s new (select-keys opts [:timeout-ms]))
-      (declared/change! session update :sent into (map (juxt :name identity)) new))
+      ;; What else was sent is as it was: only those of others are forgotten as they go out.
+      (declared/change! session assoc :sent (into sent (map (juxt :name identity)) new)))
     (run! (fn [{:keys [new? make!]}] (when new? (make!))) (vals buffers))))
 
 (defn- let-go!
@@ -269,6 +296,17 @@
     (if (= :buses k)
       (entities/freed! entity session)
       (buffer/free! entity {}))))
+
+(defn- bury!
+  "Forgets what was declared of groups that are not there any more, and frees what it
+  needed: nobody can declare it otherwise again."
+  [s {:keys [mirror] :as session}]
+  (let [nodes (:nodes (mirror/known mirror))]
+    (doseq [[root {:keys [ids] :as memory}] (:roots (declared/known session))
+            :when (not (or (contains? nodes root) (mirror/due? mirror root) (session/default-group? root)))]
+      (run! #(declared/forget-controls! session %) ids)
+      (declared/change! session update :roots dissoc root)
+      (let-go! s session memory nil))))
 
 (defn- unstarted
   "Of nodes that were asked for, those that have not come."
@@ -363,12 +401,14 @@
             {:keys [requests resolved made give-back!] :as plan} (planned s session before edits)
             items   (mapv (fn [r] {:request r}) requests)
             nodes   (:nodes (mirror/known mirror))
+            going?  (volatile! false)
             sent    (try
-                      (let [ready (when (seq items) (delivery/checked session items {:at at}))]
+                      (let [ready (when (or (seq items) at) (delivery/checked session items {:at at}))]
                         (when (= 1 round) (send-needs! s session given (:buffers wish) opts))
                         (remember! session root wish before wanted plan at)
                         (if ready
-                          (try (delivery/send-plan! session ready {:at at, :wait? wait?, :timeout-ms timeout-ms
+                          (try (vreset! going? true)
+                               (delivery/send-plan! session ready {:at at, :wait? wait?, :timeout-ms timeout-ms
                                                                    :done! #(when at
                                                                              (done! session root resolved)
                                                                              (when-not wait? (worker/completable (fn [] (let-go! s session old wish)))))})
@@ -378,7 +418,7 @@
                                    (throw e))))
                           {:bundle-count 0, :byte-count 0, :failures []}))
                       (catch Throwable e
-                        (when (entities/never-sent? e)
+                        (when (or (not @going?) (entities/never-sent? e))
                           (give-back!)
                           (declared/change! session (fn [known] (if memory (assoc-in known [:roots root] memory) (update known :roots dissoc root)))))
                         (throw e)))
@@ -399,7 +439,7 @@
             finish  (fn []
                       (mirror/forget! mirror missing)
                       (let [memory (get-in (declared/known session) [:roots root])]
-                        (assoc report
+                        (assoc (vary-meta report assoc :type ::report)
                           :after       (if wait?
                                          (nesting/tree (expected-rows session root memory))
                                          (diff/apply-edits (nesting/tree before) resolved {:lenient true}))
@@ -412,7 +452,9 @@
           (hopeless (error/code failure)) (let [report (finish)]
                                             (restore! s session root old before resolved timeout-ms)
                                             (throw (incomplete failure report true)))
-          (= 3 round)                      (throw (incomplete failure (finish) false))
+          (= 3 round)                      (let [report (finish)]
+                                             (let-go! s session old wish)
+                                             (throw (incomplete failure report false)))
           :else                            (do (mirror/forget! mirror missing)
                                                (recur (inc round) report)))))))
 
@@ -421,7 +463,7 @@
 (defn- counted [n what] (str n " " what (when (not= 1 n) "s")))
 
 (defmethod print-method ::report [{:keys [edits bundle-count byte-count confirmed? differences at] :as report} ^Writer w]
-  (if edits
+  (if (and edits bundle-count byte-count)
     (.write w (str "#<Report " (plan/summary edits)
                    (when (pos? (long bundle-count)) (str ", " (counted bundle-count "bundle") " of " byte-count " bytes"))
                    (cond
@@ -451,9 +493,10 @@
       session
       (fn []
         (settle! session (or (:timeout-ms opts) (:timeout-ms session)))
+        (bury! s session)
         (let [{:keys [given buses buffers] :as wish} (wish/wish s session x opts)]
           (try
-            (with-meta (carry-out! s session wish given opts nil) {:type ::report})
+            (carry-out! s session wish given opts nil)
             (catch Throwable e
               (let [{kept-buses :buses, kept-buffers :buffers} (get-in (declared/known session) [:roots (:root wish)])
                     unkept (fn [kept rows] (keep (fn [[name row]] (when-not (identical? (:entity row) (:entity (get kept name))) row)) rows))]
@@ -493,7 +536,7 @@
     (if (nil? root)
       ;; A group that has ended takes with it what was declared of it.
       (sort (filter #(= :group (:kind (get (:nodes (mirror/known (:mirror session))) %))) (keys known)))
-      (let [id (if (entity? root) (entities/resolve-in s session root) root)]
+      (let [id (wish/root-id s session root)]
         (when-not (contains? known id)
           (throw (error/error :not-declared (str "Nothing is declared of group " (pr-str id) ". (sc/reconcile! s tree {:root …}) declares it.") {:root root})))
         [id]))))
@@ -520,7 +563,7 @@
       (throw (error/error :no-answer (str "What is in group " root " could not be read within " timeout-ms " ms: "
                                           (if (seq changed) "it changes faster. A longer :timeout-ms may do." "the server does not tell it. (sc/server-output s) may say why."))
                           {:root root})))
-    (mapv (fn [[node parent]] [(told node) parent]) (nesting/rows tree))))
+    (own-rows session root (mapv (fn [[node parent]] [(told node) parent]) (nesting/rows tree)))))
 
 (defn drift
   "See `espalier.core/drift`."
@@ -555,10 +598,8 @@
                       told (told-rows session root memory timeout-ms)]
                   (doseq [[{:keys [id controls]}] told :when (and controls (contains? ids id))]
                     (declared/remember-controls! session id controls))
-                  (with-meta
-                    (carry-out! s session (assoc memory :root root) (wish/given-synthdefs rows nil) (select-keys opts [:timeout-ms])
-                                (with-pending told pending))
-                    {:type ::report})))
+                  (carry-out! s session (assoc memory :root root) (wish/given-synthdefs rows nil) (select-keys opts [:timeout-ms])
+                              (with-pending told pending))))
               (roots s session opts))))))
 
 (defn node
@@ -567,7 +608,9 @@
   (let [{:keys [mirror client-id] :as session} (handle/live s)
         known (:roots (declared/known session))
         own   (session/default-group-id client-id)
-        id    (some (fn [root] (get-in known [root :keys k])) (cons own (keys known)))
-        {:keys [kind]} (get (:nodes (mirror/known mirror)) id)]
-    (when (and kind (mirror/there? mirror id))
-      (entities/known-node s session kind id))))
+        nodes (:nodes (mirror/known mirror))]
+    (some (fn [root]
+            (let [id (get-in known [root :keys k]), {:keys [kind]} (get nodes id)]
+              (when (and kind (mirror/there? mirror id))
+                (entities/known-node s session kind id))))
+          (cons own (keys known)))))

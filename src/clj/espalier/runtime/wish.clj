@@ -111,17 +111,25 @@
   [rows]
   (mapv (fn [[node parent]] [node (dec (long parent))]) (subvec rows 1)))
 
+(defn root-id
+  "The id of the group that `:root` says, nil for none.
+
+  Throws `:espalier.error/invalid-option` for anything that is no group, and what
+  `entities/resolve-in` throws."
+  [s session root]
+  (cond
+    (and (entity? root) (= :group (:kind root)))                        (entities/resolve-in s session root)
+    (or (nil? root) (and (nat-int? root) (<= (long root) Integer/MAX_VALUE))) root
+    :else (throw (error/error :invalid-option (str ":root is a group or the id of one, not " (pr-str root) ".") {:option :root, :value root}))))
+
 (defn- root-of
   "The id of the group whose content is declared, whether others may have nodes directly
   in it, and the `:rows` of the content."
-  [s {:keys [mirror] :as session} rows {:keys [root]}]
+  [{:keys [mirror] :as session} rows given]
   (let [[top]   (get rows 1)
         own     (session/default-group-id (:client-id session))
         pasted  (when (and (= :group (:kind top)) (:id top) (nil? (:key top)) (not-any? (fn [[_ parent]] (= 0 parent)) (subvec rows 2)))
                   (:id top))
-        given   (if (entity? root) (entities/resolve-in s session root) root)
-        _       (when-not (or (nil? given) (nat-int? given))
-                  (throw (error/error :invalid-option (str ":root is a group or the id of one, not " (pr-str root) ".") {:option :root, :value root})))
         id      (or given pasted own)
         pasted? (= id pasted)
         kind    (:kind (get (:nodes (mirror/known mirror)) id))]
@@ -210,18 +218,27 @@
   `:buses`, `:buffers`, and the SynthDefs that are `:given`."
   [s session x {:keys [prune root] :or {prune true} :as opts}]
   (let [{:keys [tree synthdefs] :as declaration} (declaration x)
-        _        (when-not (boolean? prune) (throw (error/error :invalid-option (str ":prune is true or false, not " (pr-str prune) ".") {:option :prune, :value prune})))
-        ;; Names are wanted before it is known whose they are: those of a root that is pasted are its own.
-        guess    (cond (entity? root) (:id root), root root, :else (session/default-group-id (:client-id session)))
-        memory   (get-in (declared/known session) [:roots guess])
-        {:keys [buses buffers] :as named} (named-resources s session memory declaration)]
+        _     (when-not (boolean? prune) (throw (error/error :invalid-option (str ":prune is true or false, not " (pr-str prune) ".") {:option :prune, :value prune})))
+        given-root (root-id s session root)
+        ;; Names are wanted before it is known whose they are: a tree that is pasted says its root itself.
+        read  (fn read [guess]
+                (let [{:keys [buses buffers] :as named} (named-resources s session (get-in (declared/known session) [:roots guess]) declaration)
+                      give-back! #(give-back! session (concat (vals buses) (vals buffers)))]
+                  (try
+                    (let [names (into {} (map (fn [[n {:keys [entity]}]] [n entity])) (concat buses buffers))
+                          {:keys [root] :as place} (root-of session (form/rows tree names #(entities/resolve-in s session %)) given-root)]
+                      (if (or (= guess root) (empty? names))
+                        (assoc (merge place named) :give-back! give-back!)
+                        (do (give-back!) (read root))))
+                    (catch Throwable e
+                      (give-back!)
+                      (throw e)))))
+        {:keys [rows give-back!] :as place} (read (or given-root (session/default-group-id (:client-id session))))]
     (try
-      (let [names (into {} (map (fn [[n {:keys [entity]}]] [n entity])) (concat buses buffers))
-            {:keys [rows] :as place} (root-of s session (form/rows tree names #(entities/resolve-in s session %)) opts)
-            given (given-synthdefs rows (when synthdefs (synthdefs/values synthdefs)))]
+      (let [given (given-synthdefs rows (when synthdefs (synthdefs/values synthdefs)))]
         (check-engine session rows)
         (check-known-defs s session rows given opts)
-        (merge place named {:prune prune, :given given, :rows (checked-rows session rows given)}))
+        (assoc (dissoc place :give-back!) :prune prune, :given given, :rows (checked-rows session rows given)))
       (catch Throwable e
-        (give-back! session (concat (vals buses) (vals buffers)))
+        (give-back!)
         (throw e)))))
