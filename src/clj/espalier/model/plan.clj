@@ -117,34 +117,32 @@
 
 (defn wedging
   "The group in rows, see `espalier.model.nesting`, for which supernova 3.13 plays no more, or nil:
-  below a parallel group, a group that is the last in its own, has groups in it and no
-  synth, and comes behind a synth. Found by experiment; scsynth plays all trees."
+  in a tree with parallel groups, a group that is the last in one which is not, has groups
+  in it and no synth, and comes behind a synth. Found by experiment; scsynth plays all
+  trees."
   [rows]
   (let [n         (count rows)
         synths    (int-array n)                            ; how many are below each, itself included
         last-of   (int-array n -1)                         ; the last child of each
-        groups?   (boolean-array n)                        ; whether there is a group in each
-        parallel? (boolean-array n)]                       ; whether one above each is parallel
+        groups?   (boolean-array n)]                       ; whether there is a group in each
     (dotimes [i n]
       (let [[{:keys [kind]} parent] (nth rows i), p (int parent)]
         (when (= :synth kind) (aset synths i 1))
         (when (<= 0 p)
           (aset last-of p i)
-          (when (= :group kind) (aset groups? p true))
-          (aset parallel? i (boolean (or (aget parallel? p) (:parallel (first (nth rows p)))))))))
+          (when (= :group kind) (aset groups? p true)))))
     (loop [i (dec n)]
       (when (pos? i)
         (let [p (int (second (nth rows i)))]
           (aset synths p (+ (aget synths p) (aget synths i)))
           (recur (dec i)))))
-    (loop [i 1]
+    (loop [i (if (some (fn [[node]] (:parallel node)) rows) 1 n)]
       (when (< i n)
         (let [p (int (second (nth rows i)))]
           (if (and (aget groups? i)
                    (zero? (aget synths i))
                    (= i (aget last-of p))
                    (pos? (aget synths p))
-                   (aget parallel? p)
                    (not (:parallel (first (nth rows p)))))
             (first (nth rows i))
             (recur (inc i))))))))

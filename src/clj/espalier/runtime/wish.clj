@@ -203,11 +203,11 @@
 (defn- check-engine
   "Throws where the server does not survive the tree."
   [{:keys [engine]} rows]
-  (when (and (= :supernova engine) (some (fn [[node]] (:parallel node)) rows))
+  (when (= :supernova engine)
     (when-let [{:keys [key]} (plan/wedging rows)]
       (throw (error/error :invalid-tree
                           (str "supernova plays no more with this tree: " (if (some? key) (str "group " (pr-str key)) "a group")
-                               ", below a parallel group, has groups in it and no synth, and is the last in its own group, behind a synth."
+                               " has groups in it and no synth, and is the last in its own group, behind a synth; that must not be where there are parallel groups."
                                " Put a synth into it, put it first, or leave :parallel away.")
                           {:key key})))))
 
