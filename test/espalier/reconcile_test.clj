@@ -155,6 +155,18 @@
         (run! sc/free! [bus audio])
         (is (= :freed-entity (error-of #(sc/reconcile! s a))))))))
 
+(deftest a-bus-that-is-freed-is-let-go
+  (each-server
+    (fn [s]
+      (sc/reconcile! s {:buses {:a :control, :b {:rate :control, :count 2}}
+                        :tree  [[:synth {:key :x, :def :hum} {:freq [:map :a]}] [:synth {:key :y, :def :chord} {:freqs [:map :b], :amp [:map :a]}]]})
+      (let [report (sc/reconcile! s {:buses {:a :control}, :tree [[:synth {:key :x, :def :hum}] [:synth {:key :y, :def :chord}]]})
+            report' (sc/reconcile! s [[:synth {:key :x, :def :hum}] [:synth {:key :y, :def :chord} {:amp 0.5}]])]
+        (is (= [{:edit :set, :node :y, :controls {"freqs" [220.0 330.0 440.0]}}] (:edits report)))
+        (is (= #{{:edit :set, :node :x, :controls {"freq" 220.0}} {:edit :set, :node :y, :controls {"amp" 0.5}}} (set (:edits report'))))
+        (is (= [220.0 [220.0 330.0 440.0]] [(get-in (first (told s)) [:controls "freq"]) (get-in (second (told s)) [:controls "freqs"])]))
+        (is (= [] (sc/drift s)))))))
+
 (deftest what-was-added-by-hand-lives-beside
   (each-server
     (fn [s]
@@ -260,7 +272,7 @@
         (sc/await-ended g)
         (is (= :freed-entity (error-of #(sc/reconcile! s form {:root g}))))
         (is (= :no-such-node (error-of #(sc/reconcile! s form {:root (:id g)})) (error-of #(sc/reconcile! s form {:root 99999}))))
-        (is (= :no-such-node (error-of #(sc/reconcile! s [:group {:id 99999} form]))))))))
+        (is (= :no-such-node (error-of #(sc/reconcile! s [:group {:id 99999} form])))))))))
 
 ;; ---- what a tree needs
 
@@ -346,6 +358,11 @@
             (is (:confirmed? report))
             (is (= (:ids first) (:ids report)))
             (is (= [:b :a] (map :key (:children (clojure.core/first (told s))))))))
+        (testing "what is still to come is no drift"
+          (sc/reconcile! s [:group {:key :g} [:synth {:key :a, :def :hum} {:freq 9}]] {:at (Duration/ofMillis 400)})
+          (is (= [] (sc/drift s)))
+          (testing "and longer than the call may take it is not waited for"
+            (is (= [false true] ((juxt :confirmed? (comp some? :at)) (sc/reconcile! s nil {:timeout-ms 50}))))))
         (testing "with :confirm it is waited for"
           (is (:confirmed? (sc/reconcile! s nil {:at (Duration/ofMillis 50), :confirm true})))
           (is (= [] (told s))))))))
@@ -514,6 +531,24 @@
       (sc/boot! s)
       (is (:confirmed? (sc/await-followed f)))
       (is (eventually #(= 2.0 (get-in (told s) [0 :controls "freq"])))))))
+
+(deftest one-follows-for-one-root
+  (let [s (first @booted)]
+    (sc/reset-server! s)
+    (let [a (atom [:synth {:key :a, :def hum}]), b (atom [:synth {:key :b, :def hum}])
+          f (sc/follow! s a)]
+      (with-open [^java.io.Closeable g (sc/follow! s b)]
+        (is (= [:ended :following] (map (comp :status deref) [f g])))
+        (reset! a [:synth {:key :c, :def hum}])
+        (sc/await-followed g)
+        (is (= [:b] (map :key (told s))))
+        (testing "a boot that ends well is told once"
+          (let [failed (atom 0)]
+            (sc/on-lifecycle! s :reconcile-failed (fn [_] (swap! failed inc)))
+            (sc/reboot! s)
+            (sc/await-followed g)
+            (is (= [:b] (map :key (told s))))
+            (is (= 0 @failed))))))))
 
 ;; ---- what is wrong
 

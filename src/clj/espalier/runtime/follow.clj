@@ -3,6 +3,7 @@
   is reconciled, one after the other on a thread of its own, and what changed meanwhile
   as one. Each function that `espalier.core` has under the same name is documented there."
   (:require
+   [espalier.model.entity :refer [entity?]]
    [espalier.model.error :as error]
    [espalier.model.options :as options]
    [espalier.runtime.handle :as handle]
@@ -11,6 +12,8 @@
   (:import
    (clojure.lang IDeref IPending IRef)
    (java.io Closeable Writer)
+   (java.lang.ref WeakReference)
+   (java.util WeakHashMap)
    (java.util.concurrent CompletableFuture TimeUnit)
    (java.util.concurrent.atomic AtomicBoolean)))
 
@@ -101,6 +104,23 @@
 
 (defn- watch-key [s] [::follow s])
 
+(defonce ^:private ^{:doc "By handle, and by root as it was given, who follows."} followers (WeakHashMap.))
+
+(defn- take-over!
+  "Ends whoever has followed for the same root so far."
+  [^Follow f]
+  (let [^WeakHashMap followers followers
+        root   (:root (.-options f))
+        root   (if (entity? root) (:id root) root)
+        before (locking followers
+                 (let [known (.get followers (.-server f))]
+                   (.put followers (.-server f) (assoc known root (WeakReference. f)))
+                   (some-> ^WeakReference (get known root) .get)))]
+    (when (and before (not= :ended (:status @before)))
+      (unfollow! before)
+      ;; It may have had the last word.
+      (worker/offer! (.-worker f) :again))))
+
 (defn follow!
   "See `espalier.core/follow!`."
   [s reference {:keys [repair-ms] :as opts}]
@@ -119,8 +139,13 @@
     (deliver made f)
     (reconcile! f)
     (some-> (get (.getWatches ^IRef reference) k) meta :follow unfollow!)
+    (take-over! f)
     (add-watch reference k (with-meta (fn [_ _ _ _] (changed! f)) {:follow f}))
-    (let [listener (handle/on-lifecycle! s #{:booted :connected} (fn [_] (worker/offer! (.-worker f) :again)))]
+    (let [listener (handle/on-lifecycle! s #{:booted :connected}
+                                         (fn [{:keys [event]}]
+                                           ;; A boot connects too, before it is done.
+                                           (when (or (= :booted event) (not (handle/owner? s)))
+                                             (worker/offer! (.-worker f) :again))))]
       (reset! (.-stop f) [#(remove-watch reference k) #(handle/off! s listener)]))
     (repair-later! f)
     ;; What changed before there was a watch.

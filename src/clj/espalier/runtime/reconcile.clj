@@ -134,6 +134,38 @@
     {:wanted wanted
      :edits  (diff/diff before wanted {:declared (or ids #{}), :prune prune, :shared-root shared?})}))
 
+(defn- symbols-of
+  "The strings that map a control to a bus, or to one of a group."
+  [{:keys [id rate], n :count}]
+  (map (fn [i] (str (if (= :audio rate) "a" "c") (+ (long id) (long i)))) (range (or n 1))))
+
+(defn- gone-symbols
+  "What maps to buses that were declared, in `old`, and are no more."
+  [old wish]
+  (into #{}
+        (comp (remove (fn [[name {:keys [entity]}]] (identical? entity (:entity (get-in wish [:buses name])))))
+              (mapcat (fn [[_ {:keys [entity]}]] (symbols-of entity))))
+        (:buses old)))
+
+(defn- unmapping
+  "Edits that let go of buses which are freed: controls that are still mapped to one, and
+  nobody declares, get their defaults."
+  [{:keys [mirror]} before edits gone]
+  (when (seq gone)
+    (let [known   (:synthdefs (mirror/known mirror))
+          handled (into #{} (comp (filter #(contains? #{:free :replace} (:edit %))) (map :node)) edits)
+          set     (into {} (comp (filter #(= :set (:edit %))) (map (juxt :node :controls))) edits)
+          mapped? (fn [v] (if (vector? v) (some gone v) (gone v)))]
+      (for [[{:keys [key id def controls]}] before
+            :let  [node   (if (some? key) key id)
+                   let-go (into {}
+                                (keep (fn [[k v]]
+                                        (when (and (mapped? v) (not (contains? (set node) k)))
+                                          [k (get-in known [def k :default] 0.0)])))
+                                controls)]
+            :when (and (seq let-go) (not (handled node)) (not (handled id)))]
+        {:edit :set, :node node, :controls let-go}))))
+
 (defn- adopted
   "By id, the keys, or nil, of nodes that are declared by their id."
   [before wanted]
@@ -393,11 +425,12 @@
         pending-at (reduce (fn [at p] (if (and at (neg? (compare at (:at p)))) (:at p) (or at (:at p)))) nil (:pending old))
         ;; What is declared later happens later.
         at         (if (and pending-at (or (nil? at) (neg? (compare at pending-at)))) pending-at at)
-        wait?      (or (nil? (:at opts)) confirm)]
+        wait?      (or confirm (and (nil? (:at opts)) (or (nil? at) (<= (delivery/milliseconds-until at) (long timeout-ms)))))]
     (loop [round 1, report nil]
       (let [memory  (get-in (declared/known session) [:roots root])
             before  (or (when (= 1 round) before-first) (expected-rows session root memory))
             {:keys [edits wanted]} (edits-between before wish memory)
+            edits   (into edits (unmapping session before edits (gone-symbols memory wish)))
             {:keys [requests resolved made give-back!] :as plan} (planned s session before edits)
             items   (mapv (fn [r] {:request r}) requests)
             nodes   (:nodes (mirror/known mirror))
@@ -448,6 +481,10 @@
                           :differences (mapv #(with-reason started %) left))))]
         (cond
           (not wait?)                      (finish)
+          ;; scsynth does not resume a synth that has never played before its group has: then it does.
+          (and (nil? failure) (seq left) (< round 3) (every? #(= :run (:edit %)) left))
+          (recur (inc round) report)
+
           (nil? failure)                   (do (let-go! s session old wish) (finish))
           (hopeless (error/code failure)) (let [report (finish)]
                                             (restore! s session root old before resolved timeout-ms)
@@ -519,6 +556,7 @@
                   before (expected-rows session root memory)
                   tree   (nesting/tree before)
                   {:keys [edits wanted]} (edits-between before wish memory)
+                  edits  (into edits (unmapping session before edits (gone-symbols memory wish)))
                   {:keys [requests resolved give-back!] :as plan} (planned s session before edits)]
               (give-back!)
               (with-meta {:before   tree
@@ -577,8 +615,9 @@
       (fn []
         (into []
               (mapcat (fn [root]
-                        (let [memory (get-in (declared/known session) [:roots root])]
-                          (:edits (edits-between (told-rows session root memory timeout-ms) (assoc memory :root root) memory)))))
+                        (let [memory (get-in (declared/known session) [:roots root])
+                              told   (with-pending (told-rows session root memory timeout-ms) (:pending memory))]
+                          (:edits (edits-between told (assoc memory :root root) memory)))))
               (roots s session opts))))))
 
 (defn repair!

@@ -57,6 +57,15 @@
   (try (entities/resolve-in s session e) true
        (catch clojure.lang.ExceptionInfo _ false)))
 
+(defn- same-spec?
+  "Whether a bus or buffer is declared as before; of samples it counts what they are."
+  [a b]
+  (let [samples (fn [spec] (when (map? spec) (:samples spec)))
+        x (samples a), y (samples b)]
+    (if (and (instance? float/1 x) (instance? float/1 y))
+      (and (= (dissoc a :samples) (dissoc b :samples)) (java.util.Arrays/equals ^floats x ^floats y))
+      (= a b))))
+
 (defn- resources
   "Buses or buffers by name: those that are there already and are declared so again,
   others anew by `make`, which gets the name and what is declared and returns a map of
@@ -65,7 +74,7 @@
   (into {}
         (map (fn [[name spec]]
                (let [{old :spec, e :entity :as known} (get there name)]
-                 [name (if (and known (= old spec) (usable? s session e))
+                 [name (if (and known (same-spec? old spec) (usable? s session e))
                          known
                          (assoc (make name spec) :spec spec, :new? true))])))
         specs))
