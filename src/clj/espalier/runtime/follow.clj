@@ -118,10 +118,12 @@
                       (worker/worker (fn [what] (step! @made what)) (fn [_])))]
     (deliver made f)
     (reconcile! f)
-    (some-> (get (.getWatches ^IRef reference) k) meta :follow unfollow!)
-    (add-watch reference k (with-meta (fn [_ _ _ _] (changed! f)) {:follow f}))
-    (let [listener (handle/on-lifecycle! s #{:booted :connected} (fn [_] (worker/offer! (.-worker f) :again)))]
-      (reset! (.-stop f) [#(remove-watch reference k) #(handle/off! s listener)]))
+    ;; Of two threads that follow at once, one replaces the other.
+    (locking s
+      (some-> (get (.getWatches ^IRef reference) k) meta :follow unfollow!)
+      (add-watch reference k (with-meta (fn [_ _ _ _] (changed! f)) {:follow f}))
+      (let [listener (handle/on-lifecycle! s #{:booted :connected} (fn [_] (worker/offer! (.-worker f) :again)))]
+        (reset! (.-stop f) [#(remove-watch reference k) #(handle/off! s listener)])))
     (repair-later! f)
     ;; What changed before there was a watch.
     (changed! f)
