@@ -224,6 +224,15 @@
         (is (= [:x] (map :key (told s (:id (sc/node s :g))))))
         (is (= [] (sc/drift s)))))))
 
+(deftest the-groups-of-clients-are-no-content-of-the-server's-root
+  (each-server
+    (fn [s]
+      (sc/reconcile! s [:synth {:key :a, :def :hum}])
+      (is (= [:add] (map :edit (:edits (sc/reconcile! s [:synth {:key :last, :def :hum}] {:root 0})))))
+      (is (= [] (sc/drift s)))
+      (is (= [:free] (map :edit (:edits (sc/reconcile! s nil {:root 0})))))
+      (is (= [:a] (map :key (told s)))))))
+
 (deftest a-root-that-has-ended-keeps-nothing
   (each-server
     (fn [s]
@@ -375,6 +384,13 @@
             report (sc/reconcile! s form)]
         (is (= [true [] (:ids first)] ((juxt :confirmed? :edits :ids) report)))
         (is (= [:a] (map :key (told s))) "it was waited for"))
+      (testing "a reset ends what was to come, and it is expected no more"
+        (sc/reconcile! s nil)
+        (let [form [:synth {:key :b, :def :hum}]]
+          (sc/reconcile! s form {:at (Duration/ofMillis 300)})
+          (sc/reset-server! s)
+          (is (= [:add] (map :edit (:edits (sc/reconcile! s form)))))
+          (is (= [:b] (map :key (told s))))))
       (testing "buses that are declared no more at a time to come are free then, also where no node changes"
         (sc/reconcile! s nil)
         (let [bus (next-bus s), form [:synth {:key :a, :def :hum}]]
@@ -493,8 +509,12 @@
             (sc/await-followed f)
             (is (nil? (:error @f)))
             (no-difference s (tree 7))))
+        (testing "of many that follow at once one is left"
+          (let [follows (mapv deref (doall (for [_ (range 4)] (future (sc/follow! s wanted)))))]
+            (is (= {:ended 3, :following 1} (frequencies (map (comp :status deref) follows))))
+            (run! sc/unfollow! follows)))
         (testing "following again replaces, and ends"
-          (let [g (sc/follow! s wanted)]
+          (let [f (sc/follow! s wanted), g (sc/follow! s wanted)]
             (is (= [:ended :following] (map (comp :status deref) [f g])))
             (is (= :not-followed (error-of #(sc/await-followed f))))
             (is (identical? g (sc/unfollow! (sc/unfollow! g))))

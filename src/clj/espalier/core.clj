@@ -1331,6 +1331,8 @@
                  made there by hand. Without it, it is the default group, and what is directly in
                  that and was never declared stays as it is. A tree of one group that has an
                  `:id` and no `:key`, as `query-tree` returns it, is the content of that group
+                 What was declared of a root within is left to that; the groups of clients are
+                 no content of root 0
   `:at`          when it takes effect, as for `at` (default: now). It is not waited for then, and
                  what is declared later for the same root does not happen before
   `:prune`       whether nodes in declared groups that were never declared are freed (default true)

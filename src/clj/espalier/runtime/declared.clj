@@ -45,6 +45,14 @@
   [{:keys [^Memory declared]} f & args]
   (apply swap! (.-known declared) f args))
 
+(defn forget-pending!
+  "Forgets edits that were to come before an Instant, or all where that is nil: of them
+  nothing is heard any more."
+  [session before]
+  (let [still? (fn [{:keys [at]}] (and before (not (neg? (compare at before)))))]
+    (when-not (every? #(every? still? (:pending %)) (vals (:roots (known session))))
+      (change! session update :roots update-vals (fn [root] (update root :pending #(filterv still? %)))))))
+
 (defn controls-of
   "The controls that a declared node has, as far as they were sent from here, a map; nil
   where nothing is known."

@@ -138,15 +138,17 @@
                       (worker/worker (fn [what] (step! @made what)) (fn [_])))]
     (deliver made f)
     (reconcile! f)
-    (some-> (get (.getWatches ^IRef reference) k) meta :follow unfollow!)
-    (take-over! f)
-    (add-watch reference k (with-meta (fn [_ _ _ _] (changed! f)) {:follow f}))
-    (let [listener (handle/on-lifecycle! s #{:booted :connected}
-                                         (fn [{:keys [event]}]
-                                           ;; A boot connects too, before it is done.
-                                           (when (or (= :booted event) (not (handle/owner? s)))
-                                             (worker/offer! (.-worker f) :again))))]
-      (reset! (.-stop f) [#(remove-watch reference k) #(handle/off! s listener)]))
+    ;; Of two threads that follow at once, one replaces the other.
+    (locking s
+      (some-> (get (.getWatches ^IRef reference) k) meta :follow unfollow!)
+      (take-over! f)
+      (add-watch reference k (with-meta (fn [_ _ _ _] (changed! f)) {:follow f}))
+      (let [listener (handle/on-lifecycle! s #{:booted :connected}
+                                           (fn [{:keys [event]}]
+                                             ;; A boot connects too, before it is done.
+                                             (when (or (= :booted event) (not (handle/owner? s)))
+                                               (worker/offer! (.-worker f) :again))))]
+        (reset! (.-stop f) [#(remove-watch reference k) #(handle/off! s listener)])))
     (repair-later! f)
     ;; What changed before there was a watch.
     (changed! f)

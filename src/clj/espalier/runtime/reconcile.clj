@@ -80,17 +80,18 @@
 
 (defn- own-rows
   "The rows without what was declared of roots further in: that is theirs, and may have
-  the keys that are given here too."
+  the keys that are given here too. Nor are the clients' own groups part of what is declared
+  of the server's root."
   [session root rows]
   (let [{:keys [roots]} (declared/known session)
-        others (dissoc roots root)]
-    (if (empty? others)
-      rows
-      (let [own     (get-in roots [root :ids] #{})
-            inner   (into [] (keep (fn [[{:keys [id]}]] (:ids (get others id)))) rows)]
-        (if (empty? inner)
-          rows
-          (without rows (fn [{:keys [id]}] (and (not (own id)) (some #(contains? % id) inner)))))))))
+        others (dissoc roots root)
+        own    (get-in roots [root :ids] #{})
+        inner  (when (seq others) (into [] (keep (fn [[{:keys [id]}]] (:ids (get others id)))) rows))]
+    (cond
+      (= 0 root)   (without rows (fn [{:keys [id]}] (and (not (own id))
+                                                         (or (neg? (long id)) (session/default-group? id) (some #(contains? % id) inner)))))
+      (seq inner)  (without rows (fn [{:keys [id]}] (and (not (own id)) (some #(contains? % id) inner))))
+      :else        rows)))
 
 (defn- expected-rows
   "The rows of the group `root` when all has been done that was sent so far."
@@ -100,9 +101,11 @@
 (defn- settle!
   "Waits for what is on its way, and has the mirror looked over where it may be wrong."
   [{:keys [mirror] :as session} timeout-ms]
+  (declared/forget-pending! session (.minusMillis (clock/now) (+ 1000 (long timeout-ms))))
   (when (mirror/unsettled? mirror)
     (session/sync! session timeout-ms))
-  (when (:suspect? (mirror/known mirror))
+  ;; What is on its way even now will not come, or came untold.
+  (when (or (:suspect? (mirror/known mirror)) (mirror/unsettled? mirror))
     (tree-query/mend! session mirror)))
 
 ;; ---- plans

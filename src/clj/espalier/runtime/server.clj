@@ -7,6 +7,7 @@
    [espalier.model.watch :as watch]
    [espalier.runtime.audio :as audio]
    [espalier.runtime.boot :as boot]
+   [espalier.runtime.declared :as declared]
    [espalier.runtime.dispatch :as dispatch]
    [espalier.runtime.entities :as entities]
    [espalier.runtime.executable :as executable]
@@ -280,7 +281,9 @@
   [^Server s]
   (locked s
     (fn []
-      (session/clear! (live s) (effective-options s))
+      (let [session (live s)]
+        (session/clear! session (effective-options s))
+        (declared/forget-pending! session nil))
       s)))
 
 (defn close!
