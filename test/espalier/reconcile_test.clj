@@ -281,7 +281,7 @@
         (sc/await-ended g)
         (is (= :freed-entity (error-of #(sc/reconcile! s form {:root g}))))
         (is (= :no-such-node (error-of #(sc/reconcile! s form {:root (:id g)})) (error-of #(sc/reconcile! s form {:root 99999}))))
-        (is (= :no-such-node (error-of #(sc/reconcile! s [:group {:id 99999} form])))))))))
+        (is (= :no-such-node (error-of #(sc/reconcile! s [:group {:id 99999} form]))))))))
 
 ;; ---- what a tree needs
 

@@ -23,12 +23,12 @@
 
 (deftype Follow
   [server ^IRef reference options
-   state                   ; atom: :status, :change-count, :bundle-count, :byte-count, :report, :error, :value
+   state                   ; atom: :status, :change-count, :bundle-count, :byte-count, :report, :error; :value and :login, the last done
    ^AtomicBoolean waiting  ; whether a change waits to be looked at
    stop                    ; atom: what is called when it ends
-   worker]                 ; takes :changed, :again, :repair, and promises that are delivered when all before is done
+   worker]                 ; takes :changed, :repair, and promises that are delivered when all before is done
   IDeref
-  (deref [_] (dissoc @state :value))
+  (deref [_] (dissoc @state :value :login))
   Closeable
   (close [this] (unfollow! this) nil)
   Object
@@ -48,18 +48,29 @@
   [state status]
   (cond-> state (not= :ended (:status state)) (assoc :status status)))
 
-(defn- reconciled! [^Follow f value report]
+(defn- login
+  "Which login of the handle it is, nil while offline: on another one nothing is declared."
+  [^Follow f]
+  (:era (handle/session (.-server f))))
+
+(defn- reconciled! [^Follow f value login report]
   (swap! (.-state f) (fn [state]
                        (-> (become state :following)
                            (dissoc :error)
-                           (assoc :value value, :report report)
+                           (assoc :value value, :login login, :report report)
                            (update :change-count inc)
                            (update :bundle-count + (:bundle-count report))
                            (update :byte-count + (:byte-count report))))))
 
 (defn- reconcile! [^Follow f]
-  (let [value @(.-reference f)]
-    (reconciled! f value (reconcile/reconcile! (.-server f) value (dissoc (.-options f) :repair-ms)))))
+  (let [value @(.-reference f), login (login f)]
+    (reconciled! f value login (reconcile/reconcile! (.-server f) value (dissoc (.-options f) :repair-ms)))))
+
+(defn- done?
+  "Whether what the reference holds was reconciled last, on this login."
+  [^Follow f]
+  (let [{:keys [value], then :login} @(.-state f)]
+    (and (identical? @(.-reference f) value) (= then (login f)))))
 
 (defn- failed! [^Follow f e]
   (swap! (.-state f) assoc :error e)
@@ -72,7 +83,7 @@
               (swap! (.-state f) (fn [state] (-> state (update :bundle-count + (:bundle-count report)) (update :byte-count + (:byte-count report))))))
             (reconcile/repair! s opts)))
     ;; Where the last change was done, it was the look before that had failed.
-    (when (identical? @(.-reference f) (:value @(.-state f)))
+    (when (done? f)
       (swap! (.-state f) dissoc :error))))
 
 (defn- repair-later! [^Follow f]
@@ -88,10 +99,9 @@
     (swap! (.-state f) #(-> (become % :offline) (assoc :value ::none) (dissoc :report :error)))
     (try
       (cond
-        (= :repair what)          (repair! f)
-        ;; Whoever waits for a server that has just come back waits for the tree on it.
-        (instance? IPending what) (when (identical? ::none (:value @(.-state f))) (reconcile! f))
-        (or (= :again what) (not (identical? @(.-reference f) (:value @(.-state f))))) (reconcile! f))
+        ;; What has failed is tried again when it has changed.
+        (and (not (done? f)) (or (= :changed what) (nil? (:error @(.-state f))))) (reconcile! f)
+        (= :repair what) (repair! f))
       (catch Exception e (failed! f e))))
   (cond
     (instance? IPending what) (deliver what true)
@@ -119,7 +129,7 @@
     (when (and before (not= :ended (:status @before)))
       (unfollow! before)
       ;; It may have had the last word.
-      (worker/offer! (.-worker f) :again))))
+      (swap! (.-state f) assoc :value ::none))))
 
 (defn follow!
   "See `espalier.core/follow!`."
@@ -147,7 +157,7 @@
                                            (fn [{:keys [event]}]
                                              ;; A boot connects too, before it is done.
                                              (when (or (= :booted event) (not (handle/owner? s)))
-                                               (worker/offer! (.-worker f) :again))))]
+                                               (changed! f))))]
         (reset! (.-stop f) [#(remove-watch reference k) #(handle/off! s listener)])))
     (repair-later! f)
     ;; What changed before there was a watch.

@@ -261,6 +261,13 @@
 
 ;; ---- what is remembered
 
+(defn- with-root
+  "What is remembered, with what is declared of a root; of one with nothing, nothing."
+  [known root {:keys [rows buses buffers pending] :as memory}]
+  (if (and (nil? (next rows)) (empty? buses) (empty? buffers) (empty? pending))
+    (update known :roots dissoc root)
+    (assoc-in known [:roots root] memory)))
+
 (defn- remember!
   "Notes what edits make of what is declared."
   [{:keys [mirror] :as session} root {:keys [rows shared? prune buses buffers]} before wanted {:keys [resolved] :as plan} at]
@@ -284,7 +291,7 @@
         (= :set edit) (declared/remember-controls! session node controls)))
     (when-let [notes (seq (keep (fn [{:keys [edit node key]}] (when (= :name edit) [node {:key key}])) resolved))]
       (mirror/tell! mirror [:note notes]))
-    (declared/change! session assoc-in [:roots root]
+    (declared/change! session with-root root
                       {:rows      rows
                        :shared?   shared?
                        :prune     prune
@@ -307,7 +314,11 @@
 (defn- done!
   "Forgets that edits are still to come."
   [session root edits]
-  (declared/change! session update-in [:roots root :pending] (fn [pending] (into [] (remove #(identical? edits (:edits %))) pending))))
+  (declared/change! session
+                    (fn [known]
+                      (if-let [memory (get-in known [:roots root])]
+                        (with-root known root (update memory :pending (fn [pending] (into [] (remove #(identical? edits (:edits %))) pending))))
+                        known))))
 
 ;; ---- sending
 
@@ -479,7 +490,7 @@
                           :after       (if wait?
                                          (nesting/tree (expected-rows session root memory))
                                          (diff/apply-edits (nesting/tree before) resolved {:lenient true}))
-                          :ids         (:keys memory)
+                          :ids         (:keys memory {})
                           :confirmed?  (boolean (and wait? (empty? left)))
                           :differences (mapv #(with-reason started %) left))))]
         (cond
@@ -566,7 +577,7 @@
                           :after    (diff/apply-edits tree resolved {:lenient true})
                           :edits    edits
                           :requests requests
-                          :ids      (keys-after (:keys memory) before wanted plan (adopted before wanted))}
+                          :ids      (keys-after (:keys memory {}) before wanted plan (adopted before wanted))}
                          {:type ::plan}))
             (finally (wish/give-back! session (concat (vals buses) (vals buffers))))))))))
 
