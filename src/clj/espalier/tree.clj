@@ -12,7 +12,9 @@
   are. Nothing here knows a server."
   (:require
    [espalier.model.diff :as diff]
+   [espalier.model.error :as error]
    [espalier.model.form :as form]
+   [espalier.model.nesting :as nesting]
    [espalier.model.plan :as plan]
    [espalier.model.tree :as tree]))
 
@@ -57,27 +59,91 @@
       (tree/diff [:synth {:key :a, :def :bell}] nil)  ;=> [{:edit :free, :node :a}]"
   ([a b] (diff a b {}))
   ([a b opts]
-   (diff/diff (top a) (top b) opts)))
+   ;; The kind of an edit first, for that is how one reads it.
+   (mapv (fn [{:keys [edit node] :as e}] (into {:edit edit, :node node} e))
+         (diff/diff (top a) (top b) opts))))
+
+(def ^:private kinds-of-edits [:name :free :add :move :replace :set :run])
+
+(defn- no-node [node e]
+  (error/error :no-such-node
+               (str "No node " (pr-str node) " is there for the edit " (pr-str e)
+                    ". Edits name nodes by key, or by id where they have none; (tree/diff a b) makes those that fit the tree a.")
+               {:node node, :edit e}))
+
+(defn- check-edits
+  "Throws where an edit is none, or names a node that is not there."
+  [tree edits]
+  (reduce (fn [names {:keys [edit node key id to] :as e}]
+            (when-not (some #{edit} kinds-of-edits)
+              (throw (error/error :invalid-edit
+                                  (str (pr-str edit) " is no kind of edit." (if (keyword? edit) (error/hint edit kinds-of-edits) "") " There are "
+                                       (apply str (interpose ", " kinds-of-edits)) ". Seen: " (pr-str e) ".")
+                                  {:edit e})))
+            (when-not (or (= :add edit) (contains? names node))
+              (throw (no-node node e)))
+            (when (contains? #{:add :move} edit)
+              (when-not (and (vector? to) (= 2 (count to)) (contains? #{:tail :before :after} (first to)))
+                (throw (error/error :invalid-edit (str "Where a node is put is [:tail group], [:before node] or [:after node], not " (pr-str to) ". Seen: " (pr-str e) ".")
+                                    {:edit e})))
+              (when-not (contains? names (second to))
+                (throw (no-node (second to) e))))
+            (case edit
+              :add  (cond-> (conj names node) id (conj id))
+              :name (conj names key)
+              names))
+          (into #{}
+                (comp (map-indexed (fn [i [{:keys [id key]}]] [(or id (- (inc (long i)))) key])) cat (remove nil?))
+                (nesting/rows tree))
+          edits))
 
 (defn apply-edits
   "What the edits of `diff` make of a tree: a node, or where there is not one alone, a
   group of them.
 
-  Throws `IllegalArgumentException` for an edit of a node that is not there.
+  Throws `:espalier.error/no-such-node` for an edit of a node that is not there,
+  `:espalier.error/invalid-edit` for what is none, and what `nodes` throws.
 
       (tree/apply-edits {:kind :group, :children [{:kind :synth, :key :a, :def \"bell\", :controls {}}]}
                         [{:edit :free, :node :a}])
       ;=> {:kind :group, :children []}"
   [tree edits]
-  (let [{:keys [children] :as all} (diff/apply-edits (top tree) edits)]
+  (let [before (top tree)
+        _      (check-edits before edits)
+        {:keys [children] :as all} (diff/apply-edits before edits)]
     (if (= 1 (count children))
       (first children)
       (dissoc all :id))))
 
-(defn text
-  "A tree as lines of text: see `espalier.model.tree/text`."
+(defn- told?
+  "Whether a tree is one as a query returns it, which may lack what a form must have."
   [tree]
-  (tree/text tree))
+  (loop [todo (list tree)]
+    (if (seq todo)
+      (let [{:keys [kind def children] :as node} (peek todo)]
+        (and (map? node)
+             (contains? #{:group :synth} kind)
+             (or (nil? def) (string? def))
+             (or (nil? children) (vector? children))
+             (recur (into (pop todo) children))))
+      true)))
+
+(defn text
+  "A tree, a form or as a query returns it, as lines of text: see
+  `espalier.model.tree/text`.
+
+  Throws what `nodes` throws.
+
+      (println (tree/text [:group {:key :mix} [:synth {:key :bass, :def :bass} {:freq 55}]]))
+
+      NODE TREE group :mix
+          bass :bass
+              freq: 55.0"
+  [tree]
+  (if (told? tree)
+    (tree/text tree)
+    (let [nodes (form/nodes tree)]
+      (tree/text (if (= 1 (count nodes)) (first nodes) nodes)))))
 
 (defn edits-text
   "Edits in words, one a line.

@@ -36,6 +36,9 @@
     "supernva"    ["scsynth" "supernova"]   "supernova"
     :buffer       [:buffer-count :port]     :buffer-count
     :my-port-no   [:buffer-count :port]     :port
+    :oragn        [:bell :organ]            :organ
+    :lof          [:wet :lfo]               :lfo
+    :ab           [:xy :ba]                 :ba
     :zzz          [:buffer-count :port]     nil
     :p            [:buffer-count :port]     nil
     ""            [:buffer-count :port]     nil
@@ -62,7 +65,8 @@
                       at (mod at (count s))
                       slips [(str (subs s 0 at) c (subs s at))
                              (str (subs s 0 at) (subs s (inc at)))
-                             (str (subs s 0 at) c (subs s (inc at)))]]
+                             (str (subs s 0 at) c (subs s (inc at)))
+                             (apply str (let [[a b & more] (drop at s)] (concat (take at s) (when b [b]) [a] more)))]]
                   (every? #(= k (error/nearest % [k])) slips))))
 
 (defspec the-nearest-is-a-known-name-or-none 200

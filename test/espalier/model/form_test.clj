@@ -111,6 +111,18 @@
           [[[:grup {}]                              :invalid-tree  [0]           #"not :grup\. Did you mean :group\?"]
            [[:bell {:freq 3}]                       :invalid-tree  [0]           #"\[:synth \{:def :bell\} …\] is a synth"]
            [[:group 5]                              :invalid-tree  [1]           #"A node is a vector.* Seen: 5 at \[1\]"]
+           [[:group :mix [:group]]                  :invalid-tree  [1]           #"Did you mean \[:group \{:key :mix\} …\]\? Seen: :mix at \[1\]"]
+           [[:synth :organ {:freq 300}]             :invalid-tree  [1]           #"The attributes come first, as a map: \[:synth \{:def :organ\} …\]\. Seen: :organ at \[1\]"]
+           [[:synth {:kind :synthdef, :name "a"}]   :invalid-tree  [1]           #"The attributes come first"]
+           [[:group (list :synth {:def :a})]        :invalid-tree  [1]           #"A list is a sequence of nodes; a node is a vector: \[:synth …\]"]
+           [[:group {:key :a, :target 3}]           :invalid-tree  [1 :target]   #"It takes :key, :id, :paused, :parallel\."]
+           [[:group {:id bus}]                      :invalid-tree  [1 :id]       #"\(:id entity\) is its number"]
+           [[:group inc]                            :invalid-tree  [1]           #"a function: call it"]
+           [[:group #'bus]                          :invalid-tree  [1]           #"@state is what it holds; \(sc/follow! s state\)"]
+           [[:group (delay 1)]                      :invalid-tree  [1]           #"@ gives what it holds"]
+           [{:kind :synth, :def :a, :control {}}    :invalid-tree  [:control]    #"Did you mean :controls\?"]
+           [{:kind :group, :childen []}             :invalid-tree  [:childen]    #"Did you mean :children\?"]
+           [[{:key :a, :def :organ, :freq 300}]     :invalid-tree  [0 :kind]     #"A node as a map wants :kind :synth or :group"]
            [[:group [:synth]]                       :invalid-tree  [1 1 :def]    #"wants :def.* Below a group"]
            [[:synth {:def ""}]                      :invalid-tree  [1 :def]      #"wants :def"]
            [[:synth {:def {:kind :synthdef}}]       :invalid-tree  [1 :def]      #"wants :def"]
@@ -130,7 +142,7 @@
            [{:kind :group, :children 5}             :invalid-tree  [:children]   #"a sequence of nodes"]
            [{:kind :group, :controls {:freq 1}}     :invalid-tree  [:controls]   #"no controls"]
            [{:kind :synth, :def :a, :synthdef 5}    :invalid-tree  [:synthdef]   #"a value"]
-           [{:key :a}                               :invalid-tree  [:kind]       #"not nil"]
+           [{:key :a}                               :invalid-tree  [:kind]       #"wants :kind"]
            [[:group {:kind :synthdef, :name "a"}]   :invalid-tree  [1 :kind]     #"is the :def of a synth"]
            [[:group bus]                            :invalid-tree  [1]           #"is an entity"]
            [[:synth {:def :a} {:x "five"}]          :invalid-tree  [2 :x]        #"The value of a control is"]
@@ -140,20 +152,37 @@
            [[:synth {:def :a} {:x [1 [2]]}]         :invalid-tree  [2 :x 1]      #"holds no arrays"]
            [[:synth {:def :a} {:x [1 nil]}]         :invalid-tree  [2 :x 1]      #"The value of a control is"]
            [[:synth {:def :a} {:x [:map]}]          :invalid-tree  [2 :x]        #"A mapping is"]
-           [[:synth {:def :a} {:x [:map 5]}]        :invalid-tree  [2 :x 1]      #"wants a bus"]
+           [[:synth {:def :a} {:x [:map 5]}]        :invalid-tree  [2 :x 1]      #"wants a bus.*\"c5\" or \"a5\" in its place maps to a bus by its number"]
+           [[:synth {:def :a} {:x [:map :n]}]       :invalid-tree  [2 :x 1]      #":n stands for the number 5, and a number cannot be mapped to: a bus can"]
+           [[:synth {:def :a} {:x [:map :wobble]}]  :unknown-name  [2 :x 1]      #"No bus :wobble .*\{:buses \{:wobble :control\}, :tree \[…\]\} declares one"]
+           [[:synth {:def :a} {:x [:map :lof]}]     :unknown-name  [2 :x 1]      #"Did you mean :lfo\?"]
+           [[:synth {:def :a} {:x [:mapp 3]}]       :unknown-name  [2 :x 0]      #"Did you mean \[:map 3\]\?"]
+           [[:synth {:def :a} {:x [:lof :lfo]}]     :unknown-name  [2 :x 0]      #"Did you mean :lfo\? A mapping is \[:map bus\]"]
            [[:synth {:def :a} {:x [:map :lfos]}]    :unknown-name  [2 :x 1]      #"Did you mean :lfo\?"]
            [[:synth {:def :a} {:x :lof}]            :unknown-name  [2 :x]        #"\{:buses \{:lof 1\}, :tree …|declares a bus"]
-           [[:group {:key :a} [:group {:key :b}] [:group {:key :a}]] :duplicate-key [3] #"here and at \[\]"]
+           [[:group {:key :a} [:group {:key :b}] [:group {:key :a}]] :duplicate-key [3] #"here and at the top"]
            [[[:group {:key :a}] [:group [:group {:key :a}]]]         :duplicate-key [1 1] #"here and at \[0\]"]
            [[:<> [:group] [:<> [:group {:key 5}]]]  :invalid-tree  [2 1 1 :key]  #"Seen: 5 at \[2 1 1 :key\]"]
            [[:group {:key :m} nil {:kind :group, :children [{:kind :group, :key :x, :children [[:synth {:def :a} {:f :lof}]]}]}]
             :unknown-name [3 :children 0 :children 0 2 :f] #"Below :m > a group > :x"]]]
     (testing (pr-str form)
-      (let [e (failure form {:lfo control-buses})]
+      (let [e (failure form {:lfo control-buses, :n 5})]
         (is (= (keyword "espalier.error" (name code)) (error/code e)))
         (is (= path (:path (ex-data e))))
         (is (= (get-in form path) (:seen (ex-data e))) "the path leads to what was seen")
         (is (re-find says (str (ex-message e))) (ex-message e))))))
+
+(deftest where-a-node-is-in-words
+  (let [rows [[{:kind :group} -1]
+              [{:kind :group, :key :mix} 0]
+              [{:kind :synth, :key [:voice 3]} 1]
+              [{:kind :group} 1]
+              [{:kind :synth, :id 1000} 3]
+              [{:kind :synth} 3]
+              [{:kind :synth} 0]]]
+    (is (= ["node :mix" "node [:voice 3], below :mix" "child 2 of :mix" "node 1000, below :mix > a group" "child 2 of a group, below :mix" "child 2 of the top"]
+           (map #(form/whereabouts rows %) (range 1 7)))))
+  (is (= "node 8, below … > 2 > 3 > 4 > 5 > 6 > 7" (form/whereabouts (mapv (fn [i] [{:kind :group, :id i} (dec i)]) (range 9)) 8))))
 
 (deftest names-and-places-that-are-no-values-in-the-form
   (is (= {:path [2], :seen ""} (select-keys (ex-data (failure [:synth {:def :a} {"" 1}])) [:path :seen])))

@@ -46,7 +46,10 @@
                    (let [{:keys [size]} (get known (control-name control))]
                      (when (and size (< (long size) (bounded-count (inc (long size)) value)))
                        (throw (error/error :invalid-argument
-                                           (str "Control " (pr-str control) " of SynthDef " synthdef " has " size " values, and is given more.")
+                                           (str "Control " (pr-str control) " of SynthDef " synthdef " has " size " value" (when (not= 1 size) "s") ", and "
+                                                (if (and (vector? value) (every? string? value))
+                                                  (str "the mapping has " (count value) " channels. " (pr-str (first value)) " in its place maps to the first of them.")
+                                                  "is given more."))
                                            {:argument control, :value value, :synthdef synthdef}))))))
                nil
                controls)))

@@ -31,23 +31,30 @@
   (:espalier/error (ex-data e)))
 
 (defn- distance
-  "Levenshtein distance of two strings: insertions, deletions, replacements."
+  "How many slips are between two strings: insertions, deletions, replacements, and two
+  neighbours in each other's place."
   [a b]
-  (peek
-    (reduce (fn [above [i ca]]
-              (reduce (fn [row [j cb]]
-                        (conj row (min (inc (peek row))
-                                       (inc (nth above (inc j)))
-                                       (+ (nth above j) (if (= ca cb) 0 1)))))
-                      [(inc i)]
-                      (map-indexed vector b)))
-            (vec (range (inc (count b))))
-            (map-indexed vector a))))
+  (loop [i 0, before nil, above (vec (range (inc (count b))))]
+    (if (= i (count a))
+      (peek above)
+      (recur (inc i)
+             above
+             (reduce (fn [row j]
+                       (let [same? (fn [i j] (= (nth a i) (nth b j)))
+                             n     (min (inc (peek row))
+                                        (inc (nth above (inc j)))
+                                        (+ (nth above j) (if (same? i j) 0 1)))]
+                         (conj row (if (and before (pos? j) (same? i (dec j)) (same? (dec i) j))
+                                     (min n (inc (nth before (dec j))))
+                                     n))))
+                     [(inc i)]
+                     (range (count b)))))))
 
 (defn nearest
   "The entry of `known` (keywords, symbols or strings) whose name is most like
   the name of `seen`, or nil where none is near enough to be a slip of the
-  finger: at most a third of its letters differ, or one name holds the other.
+  finger: at most a third of its letters differ, or one name holds the other. Two
+  neighbours in each other's place are one slip.
 
       (nearest :buffer-cuont [:buffer-count :port])  ;=> :buffer-count"
   [seen known]

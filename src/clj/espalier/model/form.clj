@@ -38,7 +38,7 @@
    [espalier.model.error :refer [error hint]]
    [espalier.model.nesting :as nesting])
   (:import
-   (clojure.lang PersistentArrayMap)
+   (clojure.lang IDeref IRef PersistentArrayMap)
    (java.util ArrayList HashMap)))
 
 (set! *warn-on-reflection* true)
@@ -67,6 +67,25 @@
         (let [[{:keys [key]} above] (.get rows (int i))]
           (recur above (cons (if (some? key) (shown key) "a group") names)))))))
 
+(defn whereabouts
+  "Which node is in row `i`, see `espalier.model.nesting`, in words: by its key or id, or its place in its
+  group, and the groups above it.
+
+      (whereabouts [[{:kind :group} -1] [{:kind :group, :key :mix} 0] [{:kind :synth, :key [:voice 3]} 1]] 2)
+      ;=> \"node [:voice 3], below :mix\""
+  [rows i]
+  (let [name   (fn [i] (let [{:keys [key id]} (first (nth rows i))] (cond (some? key) (shown key), id (str id), :else "a group")))
+        parent (fn [i] (long (second (nth rows i))))
+        above  (fn [i] (take 7 (take-while pos? (iterate parent i))))
+        below  (fn [groups] (when (seq groups)
+                              (str ", below " (str/join " > " (cond->> (map name (reverse (take 6 groups))) (< 6 (count groups)) (cons "…"))))))
+        group  (parent i)
+        {:keys [key id]} (first (nth rows i))]
+    (if (or (some? key) id)
+      (str "node " (name i) (below (above group)))
+      (str "child " (inc (long (count (filter (fn [j] (= group (parent j))) (range (inc group) i)))))
+           " of " (if (pos? group) (str (name group) (below (above (parent group)))) "the top")))))
+
 (defn- invalid
   "The error of what is `seen` in a form `at` some place."
   ([says at seen] (invalid :invalid-tree says at seen {}))
@@ -91,23 +110,42 @@
 (def ^:private value-says
   "The value of a control is a number that 32 bits hold, true or false, a buffer or bus, the name of one that is declared beside the tree, [:map bus], or a sequence of these.")
 
+(defn- bus? [x] (and (entity/entity? x) (contains? #{:bus :bus-group} (:kind x))))
+
+(defn- unknown-name
+  "The error of a name that is not declared, with words on what may be meant."
+  [what k says at]
+  (invalid :unknown-name (str "No " what " " (shown k) " is declared beside the tree." says) at k {:name k}))
+
 (defn- named
   "The entity or number that is declared under a keyword."
   [k names at]
   (let [x (get names k ::none)]
     (if (identical? ::none x)
-      (throw (invalid :unknown-name
-                      (str "No bus or buffer " (shown k) " is declared beside the tree." (hint k (keys names))
-                           " {:buses {" (shown k) " 1}, :tree […]} declares a bus.")
-                      at k {:name k}))
+      (throw (unknown-name "bus or buffer" k (str (hint k (keys names)) " {:buses {" (shown k) " 1}, :tree […]} declares a bus.") at))
       x)))
+
+(defn- named-bus
+  "The bus that is declared under a keyword."
+  [k names at]
+  (let [x (get names k ::none)]
+    (cond
+      (identical? ::none x)
+      (throw (unknown-name "bus" k (str (hint k (keep (fn [[k x]] (when (bus? x) k)) names)) " {:buses {" (shown k) " :control}, :tree […]} declares one.") at))
+
+      (number? x)
+      (throw (invalid (str (shown k) " stands for the number " (shown x) ", and a number cannot be mapped to: a bus can, and \"c" (shown x) "\" or \"a" (shown x) "\".") at k))
+
+      :else x)))
 
 (defn- bus-symbols
   "What maps to a bus, or to each of a group of them."
   [x at]
   (let [letter (when (entity/entity? x) (case (:rate x) :audio "a" :control "c" nil))]
     (when-not letter
-      (throw (invalid "[:map bus] wants a bus, a bus group, or the name of one that is declared beside the tree." at x)))
+      (throw (invalid (str "[:map bus] wants a bus, a bus group, or the name of one that is declared beside the tree."
+                           (when (and (int? x) (<= 0 (long x))) (str " \"c" x "\" or \"a" x "\" in its place maps to a bus by its number.")))
+                      at x)))
     (let [id      (long ((:id-of at) x))
           symbols (mapv (fn [i] (str letter (+ id (long i)))) (range (:count x 1)))]
       (if (:count x) symbols (first symbols)))))
@@ -126,6 +164,15 @@
 (declare value)
 
 (defn- array [xs names at]
+  ;; A mapping with a slip in it looks like an array.
+  (when (vector? xs)
+    (let [k (nth xs 0)]
+      (when (and (keyword? k) (next xs) (not (contains? names k)))
+        (throw (unknown-name "bus or buffer" k
+                             (if (= "" (hint k (keys names)))
+                               (str " Did you mean " (shown (assoc xs 0 :map)) "?")
+                               (str (hint k (keys names)) " A mapping is [:map bus]."))
+                             (within at 0))))))
   (into [] (map-indexed (fn [i x]
                           (let [at (within at i)
                                 v  (if (and (sequential? x) (not (mapping? x))) x (value x names at))]
@@ -145,7 +192,7 @@
     (mapping? x)
     (let [bus (second x)]
       (when-not (= 2 (count x)) (throw (invalid "A mapping is [:map bus]." at x)))
-      (bus-symbols (if (keyword? bus) (named bus names (within at 1)) bus) (within at 1)))
+      (bus-symbols (if (keyword? bus) (named-bus bus names (within at 1)) bus) (within at 1)))
     (and (sequential? x) (seq x) (<= (bounded-count (inc (long longest-array)) x) (long longest-array))) (array x names at)
     (instance? float/1 x) (value (vec x) names at)
     :else (throw (invalid value-says at x))))
@@ -186,8 +233,10 @@
 
 ;; ---- attributes
 
-(def ^:private of-groups #{:key :id :parallel :paused})
-(def ^:private of-synths #{:key :id :def :once :paused})
+(def ^:private of-groups [:key :id :paused :parallel])
+(def ^:private of-synths [:key :id :paused :def :once])
+
+(defn- attribute? [kind k] (some #(identical? k %) (if (= :group kind) of-groups of-synths)))
 
 (def ^:private told
   "What only a node that is written as a map may have beside its attributes."
@@ -229,11 +278,15 @@
 
 (defn- no-def [x at] (invalid "A synth wants :def, a SynthDef or the name of one." at x))
 
-(defn- no-attribute [kind k x at]
-  (invalid :invalid-tree
-           (str "A " (name kind) " has no attribute " (shown k) "." (when (keyword? k) (hint k (if (= :group kind) of-groups of-synths)))
-                (when (= :synth kind) " Controls are a map of their own: [:synth {:def :bell} {:freq 440}]."))
-           at x {:attribute k}))
+(defn- no-attribute [kind k x map-form? at]
+  (let [synth? (= :synth kind)
+        those  (cond-> (if synth? of-synths of-groups) map-form? (conj (if synth? :controls :children)))]
+    (invalid :invalid-tree
+             (str "A " (name kind) " has no attribute " (shown k) "." (when (keyword? k) (hint k those))
+                  " It takes " (str/join ", " those) "."
+                  (when synth?
+                    (if map-form? " Controls are a map below :controls." " Controls are a map of their own: [:synth {:def :bell} {:freq 440}].")))
+             at x {:attribute k})))
 
 (defn- with-attributes
   "The node of a kind with its attributes. `at-of` tells where an attribute is."
@@ -249,18 +302,19 @@
                      (cond
                        (nil? x)                                              node
                        (and (int? x) (<= 0 (long x) Integer/MAX_VALUE)) (assoc node :id (long x))
-                       :else                                                 (throw (invalid "An :id is the number of a node." (at-of k) x)))
+                       :else
+                       (throw (invalid (str "An :id is the number of a node." (when (entity/entity? x) " (:id entity) is its number.")) (at-of k) x)))
 
                      (:paused :parallel :once :def)
                      (cond
-                       (not (contains? (if group? of-groups of-synths) k)) (throw (no-attribute kind k x (at-of k)))
+                       (not (attribute? kind k)) (throw (no-attribute kind k x map-form? (at-of k)))
                        (= :def k)    (cond-> (assoc node :def (or (def-name x) (throw (no-def x (at-of k)))))
                                        (map? x) (assoc :synthdef x))
                        (true? x)     (assoc node k true)
                        (not x)       node
                        :else         (throw (invalid :invalid-tree (str (pr-str k) " is true or false.") (at-of k) x {:attribute k})))
 
-                     (if (and map-form? (keyword? k) (contains? told k)) node (throw (no-attribute kind k x (at-of k))))))
+                     (if (and map-form? (keyword? k) (contains? told k)) node (throw (no-attribute kind k x map-form? (at-of k))))))
                  {:kind kind} attributes)]
     (when-not (or group? (:def node))
       (throw (no-def nil (at-of :def))))
@@ -275,7 +329,7 @@
   [kind at place]
   (when-not (or (= :group kind) (= :synth kind))
     (throw (invalid :invalid-tree
-                    (str "A node is a :group or a :synth, not " (shown kind) "."
+                    (str (if (nil? kind) "A node as a map wants :kind :synth or :group." (str "A node is a :group or a :synth, not " (shown kind) "."))
                          (cond
                            (= :synthdef kind) " A SynthDef is the :def of a synth: [:synth {:def …}]."
                            (keyword? kind)    (let [said (hint kind [:group :synth])]
@@ -306,9 +360,22 @@
   (let [x (nth form i nil)]
     (when (and (map? x) (nil? (:kind x))) x)))
 
+(defn- check-attributes
+  "Throws where the name of a SynthDef or the key of a group stands in place of the attributes."
+  [kind form at]
+  (let [x     (nth form 1 nil)
+        name? (or (ident? x) (string? x))]
+    (cond
+      (and (= :synth kind) (or name? (synthdef? x)))
+      (throw (invalid (str "The attributes come first, as a map: [:synth {:def " (if name? (shown x) "…") "} …].") (within at 1) x))
+
+      (and (= :group kind) name?)
+      (throw (invalid (str "The attributes of a group are a map. Did you mean [:group {:key " (shown x) "} …]?") (within at 1) x)))))
+
 (defn- read-vector [form names at]
   (let [kind       (nth form 0)
         _          (check-kind kind at 0)
+        _          (check-attributes kind form at)
         attributes (map-of form 1)
         controls   (when attributes (map-of form 2))
         from       (cond controls 3, attributes 2, :else 1)
@@ -336,7 +403,12 @@
     (vector? form) (read-vector form names at)
 
     :else
-    (throw (invalid "A node is a vector, [:synth {:def :bell} {:freq 440}] for example, or a map with a :kind." at form))))
+    (throw (invalid (str "A node is a vector, [:synth {:def :bell} {:freq 440}] for example, or a map with a :kind."
+                         (cond
+                           (instance? IRef form)   " This is a reference: @state is what it holds; (sc/follow! s state) follows it."
+                           (instance? IDeref form) " This is a reference: @ gives what it holds."
+                           (fn? form)              " This is a function: call it."))
+                    at form))))
 
 (defn- fragment? [form] (and (vector? form) (= :<> (nth form 0 nil))))
 
@@ -374,6 +446,9 @@
             (nil? form)
             (recur todo (inc n))
 
+            (and (seq? form) (keyword? (first form)))
+            (throw (invalid (str "A list is a sequence of nodes; a node is a vector: [" (first form) " …].") at form))
+
             (several? form)
             (let [[inside first-step] (if (fragment? form) [(next form) 1] [(seq form) 0])]
               (recur (if inside (conj todo [inside first-step path parent]) todo) (inc n)))
@@ -384,7 +459,7 @@
               (when (some? key)
                 (when-let [before (.putIfAbsent paths key path)]
                   (throw (invalid :duplicate-key
-                                  (str "Key " (shown key) " is given to two nodes, here and at " (shown (whole before) 40 300) "; a key names one.")
+                                  (str "Key " (shown key) " is given to two nodes, here and at " (if (seq before) (shown (whole before) 40 300) "the top") "; a key names one.")
                                   at form {:key key, :first-path (whole before)}))))
               (.add rows [node parent])
               (recur (if inside (conj todo [inside first-step (if way (conj path way) path) place]) todo) (inc n)))))))

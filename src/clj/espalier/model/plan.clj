@@ -155,26 +155,32 @@
 (defn- controls-text [controls]
   (str/join ", " (map (fn [[k v]] (str k " " (value-text v))) controls)))
 
+(defn- unnamed? [node] (and (int? node) (neg? (long node))))
+
+(defn- group-text [group]
+  (cond (= -1 group) "the top", (unnamed? group) "a group without a key", :else (pr-str group)))
+
 (defn- place-text [[where target]]
-  (case where
-    :tail   (str "at the tail of " (pr-str target))
-    :before (str "before " (pr-str target))
-    :after  (str "behind " (pr-str target))))
+  (let [node (if (unnamed? target) "a node without a key" (pr-str target))]
+    (case where
+      :tail   (if (= -1 target) "at the top" (str "at the tail of " (group-text target)))
+      :before (str "before " node)
+      :after  (str "behind " node))))
 
 (defn text
-  "An edit in words.
+  "An edit in words. The group -1, as `espalier.tree/diff` has it, is the top.
 
       (text {:edit :move, :node :lead, :to [:after :bass]})  ;=> \"move :lead behind :bass\""
   [{:keys [edit node key kind parallel def controls to from into running?]}]
-  (let [name (if (and (int? node) (neg? (long node))) "" (str " " (pr-str node)))]
+  (let [name (if (unnamed? node) "" (str " " (pr-str node)))]
     (case edit
       :name    (str "name" name " " (pr-str key))
       :free    (str "free" name)
       :add     (str "add " (cond (not= :group kind) def, parallel "parallel group", :else "group") name " " (place-text to)
                     (when (seq controls) (str ": " (controls-text controls))))
       :move    (str "move" name " " (place-text to) (when into
-                                                                      (str ", from " (pr-str from)
-                                                                           (when-not (= :tail (first to)) (str " into " (pr-str into))))))
+                                                                      (str ", from " (group-text from)
+                                                                           (when-not (= :tail (first to)) (str " into " (group-text into))))))
       :replace (str "replace" name " by " def (when (seq controls) (str ": " (controls-text controls))))
       :set     (str "set" name ": " (controls-text controls))
       :run     (str (if running? "resume" "pause") name))))

@@ -218,11 +218,11 @@
 (defn- node-text [{:keys [id kind paused parallel] k :key :as node} {:keys [ids colours]}]
   (str/join " "
             (cond-> []
-              ids       (conj (paint colours :id (str id)))
-              true      (conj (paint colours kind (if (= :synth kind) (value-text (if (some? (:def node)) (:def node) "?")) (name kind))))
-              (some? k) (conj (paint colours :key (pr-str k)))
-              paused    (conj (paint colours :note "(paused)"))
-              parallel  (conj (paint colours :note "(parallel)")))))
+              (and ids (some? id)) (conj (paint colours :id (str id)))
+              true                 (conj (paint colours kind (if (= :synth kind) (value-text (if (some? (:def node)) (:def node) "?")) (name kind))))
+              (some? k)            (conj (paint colours :key (pr-str k)))
+              paused               (conj (paint colours :note "(paused)"))
+              parallel             (conj (paint colours :note "(parallel)")))))
 
 (defn- controls-text [controls {:keys [colours]}]
   (str/join ", " (map (fn [[k v]] (str (if (int? k) k (value-text k)) ": "
@@ -257,8 +257,8 @@
       (conj "Of controls that are mapped, some are shown with a value in place of the bus."))))
 
 (defn text
-  "A tree, as `parse` returns it, as lines of text: each node with its id and, for
-  a synth, the name of its SynthDef, below it its controls, each level indented by
+  "A tree, as `parse` returns it, or a vector of several, as lines of text: each node with its
+  id, where it has one, and, for a synth, the name of its SynthDef, below it its controls, each level indented by
   four spaces. A node's `:key` stands behind it, and whether it is `:paused` or
   `:parallel`. Numbers are rounded to six digits behind the point. A tree that is not
   `:complete?` says so in the last line.
@@ -277,7 +277,8 @@
   ([tree] (text tree {}))
   ([tree options]
    (let [{:keys [depth] :as options} (merge {:ids true, :controls true} options)]
-     (loop [todo (list [0 tree]), lines []]
+     (loop [todo  (if (vector? tree) (into () (map (fn [node] [1 node])) (rseq tree)) (list [0 tree]))
+            lines (if (vector? tree) [(counted (count tree) "node")] [])]
        (if-let [[level {:keys [controls children] :as node}] (peek todo)]
          (let [indent (str/join (repeat level "    "))
                cut?   (and depth (<= (long depth) (long level)) (seq children))]

@@ -23,15 +23,26 @@
 
 (def ^:private parts #{:tree :buses :buffers :synthdefs})
 
+(def ^:private of-nodes
+  "What tells of a map that it is meant as a node."
+  [:def :key :id :controls :children :paused :parallel :once])
+
 (defn- declaration
   "The map that `x` is, or the tree `x` as one."
   [x]
   (if (and (map? x) (not (entity? x)) (not (:kind x)))
-    (do (doseq [k (keys x)]
+    (do (when (some #(contains? x %) of-nodes)
+          (throw (error/error :invalid-tree
+                              (str "A node as a map wants :kind :synth or :group. What is declared may also be a map of :tree, :buses, :buffers and :synthdefs; it has none of "
+                                   (str/join ", " (filter #(contains? x %) of-nodes)) ".")
+                              {:seen x})))
+        (doseq [k (keys x)]
           (when-not (parts k)
             (throw (error/error :invalid-tree
                                 (str "What is declared is a tree, or a map of :tree, :buses, :buffers and :synthdefs; it has no " (pr-str k) "." (error/hint k parts))
                                 {:seen k}))))
+        (when-not (contains? x :tree)
+          (throw (error/error :invalid-tree "The map has no :tree; {:tree nil} frees all that is declared." {:seen x})))
         (doseq [k [:buses :buffers]]
           (when-not (or (nil? (k x)) (and (map? (k x)) (every? keyword? (keys (k x)))))
             (throw (error/error :invalid-tree (str (pr-str k) " are a map from keywords, {" (pr-str k) " {:verb 2}} for example, not " (pr-str (k x)) ".") {:seen (k x)}))))
@@ -40,10 +51,30 @@
         x)
     {:tree x}))
 
+(defn- named-error
+  "The error of what is declared under a name, with that."
+  [what name e]
+  (error/error (keyword (clojure.core/name (error/code e))) (str what " " (pr-str name) ": " (ex-message e)) (assoc (ex-data e) :name name) e))
+
+(defn- named-try
+  "What `f` returns. Its errors tell the name of what it is about."
+  [what name f]
+  (try (f)
+       (catch clojure.lang.ExceptionInfo e
+         (throw (if (error/code e) (named-error what name e) e)))))
+
+(defn- check-new
+  "Throws where an entity, which is there already, is declared under a name."
+  [name spec]
+  (when (entity? spec)
+    (throw (error/error :invalid-tree (str spec " is there already, and is not declared under a name, as " (pr-str name) " is: give it to the control itself, or in [:map bus].")
+                        {:seen spec, :name name}))))
+
 (defn- bus-of
   "How a bus is declared, as what `entities/add-block` takes: [count rate], where a
   count of nil is a single one."
   [name spec]
+  (check-new name spec)
   (let [{:keys [rate], n :count, :or {rate :audio}, :as m} (cond (int? spec) {:count spec}, (keyword? spec) {:rate spec}, (map? spec) spec)]
     (when-not (and m (contains? #{:audio :control} rate) (every? #{:rate :count} (keys m)) (or (nil? n) (and (int? n) (<= 1 (long n) 4096))))
       (throw (error/error :invalid-tree
@@ -65,6 +96,17 @@
     (if (and (instance? float/1 x) (instance? float/1 y))
       (and (= (dissoc a :samples) (dissoc b :samples)) (java.util.Arrays/equals ^floats x ^floats y))
       (= a b))))
+
+(defn- check-buffer
+  "Throws where a buffer is declared by nothing that could make one."
+  [name spec]
+  (check-new name spec)
+  (when (if (map? spec)
+          (and (not-any? spec [:frame-count :path :samples]) (every? #{:channel-count :start-frame :channels :timeout-ms} (keys spec)))
+          (not (or (string? spec) (instance? java.io.File spec) (instance? java.nio.file.Path spec))))
+    (throw (error/error :invalid-argument
+                        (str "A buffer is declared by the path of a file, or by a map as add-buffer! takes it, {:frame-count 1024} for example, not " (pr-str spec) " for " (pr-str name) ".")
+                        {:seen spec, :name name}))))
 
 (defn- resources
   "Buses or buffers by name: those that are there already and are declared so again,
@@ -92,14 +134,19 @@
   "The buses and buffers of a declaration, `:buses` and `:buffers` by name; ids are taken
   for those that are new."
   [s session memory {:keys [buses buffers]}]
+  ;; All is looked at before any id is taken.
+  (run! (fn [[name spec]] (bus-of name spec)) buses)
+  (run! (fn [[name spec]] (check-buffer name spec)) buffers)
   (let [buses (resources s session (:buses memory) buses
                          (fn [name spec]
                            (let [[n rate] (bus-of name spec)]
-                             {:entity (entities/add-block s :bus n {:rate rate})})))]
+                             (named-try "Bus" name (fn [] {:entity (entities/add-block s :bus n {:rate rate})})))))]
     (try
       {:buses   buses
        :buffers (resources s session (:buffers memory) buffers
-                           (fn [_ spec] (buffer/reserve-buffer s (if (map? spec) spec {:path spec}))))}
+                           (fn [name spec]
+                             (-> (named-try "Buffer" name #(buffer/reserve-buffer s (if (map? spec) spec {:path spec})))
+                                 (update :make! (fn [make!] #(named-try "Buffer" name make!))))))}
       (catch Throwable e
         (give-back! session (vals buses))
         (throw e)))))
@@ -161,6 +208,13 @@
         (comp synths (keep (fn [{:keys [def synthdef]}] (when synthdef [def synthdef]))))
         rows))
 
+(defn- in-node
+  "An error of the node in row `i`, with where that is."
+  [e rows i]
+  (let [{:keys [key id]} (first (nth rows i))]
+    (error/error (keyword (name (error/code e))) (str (ex-message e) " In " (form/whereabouts rows i) ".")
+                 (cond-> (ex-data e) (some? key) (assoc :key key), (or (some? key) id) (assoc :node (if (some? key) key id))))))
+
 (defn- check-known-defs
   "Throws where the tree has a SynthDef that is neither given nor known, nor there on
   the server, which is asked once."
@@ -172,10 +226,12 @@
       (let [missing (synthdefs/missing s session unknown (select-keys opts [:timeout-ms]))]
         (declared/change! session update :there into (remove (set missing)) unknown)
         (when-let [d (first missing)]
-          (throw (error/error :unknown-synthdef
-                              (str "The tree has SynthDef " (pr-str d) ", which the server does not have." (error/hint d (concat (keys known) (keys given)))
-                                   " (sc/add-synthdefs! s …) sends it; a SynthDef value as :def is sent by itself.")
-                              {:synthdef d, :missing missing})))))))
+          (throw (in-node (error/error :unknown-synthdef
+                                       (str "The tree has SynthDef " (pr-str d) ", which the server does not have." (error/hint d (distinct (concat (keys known) (keys given) there)))
+                                            " (sc/add-synthdefs! s …) sends it; a SynthDef value as :def is sent by itself.")
+                                       {:synthdef d, :missing missing})
+                          rows
+                          (first (keep-indexed (fn [i [node]] (when (= d (:def node)) i)) rows)))))))))
 
 (defn- check-mapping [{:keys [control-bus-channel-count audio-bus-channel-count]} control v]
   (doseq [x (if (vector? v) v [v]) :when (string? x)]
@@ -204,9 +260,12 @@
                      (control/check-arrays facts def controls)
                      (run! (fn [[k v]] (check-mapping limits k v)) controls)
                      (assoc node :controls (named-controls facts controls)))))]
-    (mapv (fn [[node parent :as row]]
-            (let [checked (check node)]
-              (if (identical? checked node) row [checked parent])))
+    (into []
+          (map-indexed (fn [i [node parent :as row]]
+                         (let [checked (try (check node)
+                                            (catch clojure.lang.ExceptionInfo e
+                                              (throw (if (error/code e) (in-node e rows i) e))))]
+                           (if (identical? checked node) row [checked parent]))))
           rows)))
 
 (defn- check-engine
