@@ -240,11 +240,21 @@
         (throw (error/error :invalid-argument (str "Control " (pr-str control) " is mapped to " (pr-str x) ", and the server has " most " such buses.") {:argument control, :value x}))))))
 
 (defn- named-controls
-  "Controls with names for indices, where these are known."
-  [known controls]
+  "Controls with names for indices, where the SynthDef, `known`, is. An index within an
+  array has no name, and nothing that could be compared: it is refused."
+  [known synthdef controls]
   (if (and known (some int? (keys controls)))
     (let [names (into {} (map (fn [[k {:keys [index]}]] [index k])) known)]
-      (into {} (map (fn [[k v]] [(get names k k) v])) controls))
+      (reduce-kv (fn [named k v]
+                   (if (and (int? k) (not (contains? names k)))
+                     (let [[array {:keys [index size]}] (last (filter (fn [[_ {:keys [index]}]] (< (long index) (long k))) (sort-by (comp :index val) known)))]
+                       (throw (error/error :unknown-control
+                                           (str "Index " k " is within control " (pr-str array) " of SynthDef " synthdef ", which has indices " index " to "
+                                                (dec (+ (long index) (long size))) ". A tree declares an array as a whole, {" (pr-str array) " [" (str/join " " (repeat size "…")) "]}.")
+                                           {:control k, :synthdef synthdef})))
+                     (assoc named (get names k k) v)))
+                 {}
+                 controls))
     controls))
 
 (defn- checked-rows
@@ -259,7 +269,7 @@
                      (control/check-known facts def (keys controls))
                      (control/check-arrays facts def controls)
                      (run! (fn [[k v]] (check-mapping limits k v)) controls)
-                     (assoc node :controls (named-controls facts controls)))))]
+                     (assoc node :controls (named-controls facts def controls)))))]
     (into []
           (map-indexed (fn [i [node parent :as row]]
                          (let [checked (try (check node)
