@@ -591,7 +591,7 @@
             (catch Throwable e
               (let [{kept-buses :buses, kept-buffers :buffers} (get-in (declared/known session) [:roots (:root wish)])
                     unkept (fn [kept rows] (keep (fn [[name row]] (when-not (identical? (:entity row) (:entity (get kept name))) row)) rows))]
-                (wish/give-back! session (concat (unkept kept-buses buses) (unkept kept-buffers buffers))))
+                (wish/give-back! session (concat (unkept kept-buses buses) (unkept kept-buffers buffers)) e))
               (throw e))))))))
 
 (defn plan

@@ -123,12 +123,15 @@
 
 (defn give-back!
   "Gives back buses and buffers that were taken anew and are not kept; what the server
-  has made is freed."
-  [{:keys [mirror] :as session} rows]
-  (doseq [{:keys [entity new?]} rows :when new?]
-    (if (and (= :buffer (:kind entity)) (= :allocated (:status (get (:buffers (mirror/known mirror)) (:id entity)))))
-      (buffer/free! entity {})
-      (entities/give-back! entity session))))
+  has made is freed. After an error `e`, if given, that leaves open whether the server makes a
+  buffer yet, its number is not used again."
+  ([session rows] (give-back! session rows nil))
+  ([{:keys [mirror] :as session} rows e]
+   (doseq [{:keys [entity new?]} rows :when new?]
+     (cond
+       (not= :buffer (:kind entity)) (entities/give-back! entity session)
+       (= :allocated (:status (get (:buffers (mirror/known mirror)) (:id entity)))) (buffer/free! entity {})
+       (or (nil? e) (entities/never-sent? e)) (entities/give-back! entity session)))))
 
 (defn- named-resources
   "The buses and buffers of a declaration, `:buses` and `:buffers` by name; ids are taken
