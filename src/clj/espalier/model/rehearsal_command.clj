@@ -310,7 +310,7 @@
 
 (defn- get-controls [w r client]
   (on-synth w r (fn [w n]
-                  (let [heads (or (message/tag-count r) (quot (message/remaining r) 4))]
+                  (let [heads (if-let [n (message/tag-count r)] (dec (long n)) (quot (message/remaining r) 4))]
                     (loop [reply ["/n_set" (:id n)]]
                       (if (< (message/remaining r) 4)
                         (answer w client (with-meta reply {:tag-count (+ 2 (* 2 (long heads)))}))
