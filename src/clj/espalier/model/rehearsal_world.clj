@@ -27,7 +27,10 @@
   [opts]
   (let [has (options/effective opts)]
     {:options         has
-     :sample-rate     48000.0
+     :sample-rate     (double (cond
+                                (= :dummy (:audio has)) (:dummy-sample-rate-hz has)
+                                (:sample-rate has)      (:sample-rate has)
+                                :else                   48000))
      :block-size      (:block-size has)
      :max-nodes       (dec (long (:maximum-node-count has)))
      :max-synthdefs   (:maximum-synthdef-count has)

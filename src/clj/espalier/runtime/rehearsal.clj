@@ -249,7 +249,7 @@
         r       (Rehearsal. opts clock (atom opened) (atom (model/boot opts (wall-tag)))
                             (LinkedBlockingQueue.) (atom (sorted-map)) (atom {}) (atom {}) (atom {})
                             (atom []) (atom []) (atom []) (or on-line (fn [_])) (CompletableFuture.) (atom false))]
-    (print-line! r "SC_AudioDriver: sample rate = 48000.000000, driver's block size = 64")
+    (print-line! r (str "SC_AudioDriver: sample rate = " (long (:sample-rate @(.-world r))) ".000000, driver's block size = " (:block-size opts)))
     (socket/listen! opened (fn [client bytes] (arrived! r client bytes)))
     (doto (Thread. nil #(run-thread! r) (str "espalier-rehearsal-" (port r)) (long stack-bytes))
       (.setDaemon true)
