@@ -3,19 +3,20 @@
   function that `espalier.rehearsal` has under the same name is documented there."
   (:require
    [espalier.model.error :as error]
+   [espalier.model.options :as options]
    [espalier.model.rehearsal :as model]
+   [espalier.model.rehearsal-end :as end]
    [espalier.model.rehearsal-message :as message]
    [espalier.model.rehearsal-trouble :as trouble]
-   [espalier.model.options :as options]
+   [espalier.runtime.handle :as handle]
    [espalier.runtime.rehearsal-files :as files]
    [espalier.runtime.rehearsal-socket :as socket])
   (:import
-   (espalier.kernel OscCodec OscMessage OscBundle ServerProcess$Exit ServerProcess$Line TimeTag)
+   (espalier.kernel OscBundle OscCodec OscMessage RunningServer ServerProcess$Ask ServerProcess$Exit ServerProcess$Line TimeTag)
+   (espalier.runtime.handle Server)
    (java.io Closeable Writer)
-   (java.time Instant)
-   (java.util Optional)
-   (java.util.concurrent CompletableFuture ExecutionException LinkedBlockingQueue TimeUnit TimeoutException)
-   (java.util.function Function)))
+   (java.time Duration Instant)
+   (java.util.concurrent CompletableFuture ExecutionException LinkedBlockingQueue TimeUnit TimeoutException)))
 
 (set! *warn-on-reflection* true)
 
@@ -27,7 +28,7 @@
   "What the thread that owns the world may use: groups can be very deep."
   (bit-shift-left 1 26))
 
-(declare describe stop!)
+(declare describe end-process! output stop!)
 
 (deftype Rehearsal
   [options                       ; complete and checked
@@ -43,10 +44,20 @@
    sent                          ; atom: the same
    lines                         ; atom: vector
    on-line                       ; called with each ServerProcess$Line
-   ^CompletableFuture exit
+   ending                        ; atom: the Exit, as soon as it is certain
+   ^CompletableFuture exit       ; and when all have been told
    asked]                        ; atom: whether somebody has asked it to end
   Closeable
   (close [this] (stop! this) nil)
+  RunningServer
+  (ready [_] (CompletableFuture/completedFuture nil))
+  (exit [_] (.copy exit))
+  (awaitReady [_ _])
+  (end [this ask patience _] (end-process! this ask patience))
+  (output [this] (output this))
+  (isAlive [_] (nil? @ending))
+  (pid [_] -1)
+  (command [_] (options/command-line options :rehearsal))
   Object
   (toString [this] (describe this)))
 
@@ -54,15 +65,14 @@
 
 (defn port "See `espalier.rehearsal/port`." [^Rehearsal r] (:port (.-options r)))
 
-(defn alive? "Whether it runs." [^Rehearsal r] (not (.isDone ^CompletableFuture (.-exit r))))
+(defn alive? "Whether it runs." [^Rehearsal r] (nil? @(.-ending r)))
 
 (defn describe
   "One line: where it listens, its clock, how it ended."
   [^Rehearsal r]
-  (let [{:keys [ip-address protocol]} (.-options r)
-        ^CompletableFuture exit (.-exit r)]
+  (let [{:keys [ip-address protocol]} (.-options r)]
     (str "#<Rehearsal " ip-address ":" (port r) " (" (name protocol) "), " (name (.-clock r)) " clock, "
-         (if (alive? r) "running" (str (.join exit))) ">")))
+         (or (some-> @(.-ending r) str) "running") ">")))
 
 ;; ---- time
 
@@ -132,8 +142,13 @@
 (defn- finish!
   "Ends it, with an exit code as a process has it."
   [^Rehearsal r code]
-  (socket/close! @(.-sockets r))
-  (.complete ^CompletableFuture (.-exit r) (ServerProcess$Exit. (int code) (boolean @(.-asked r)))))
+  (let [exit (ServerProcess$Exit. (int code) (boolean @(.-asked r)))]
+    (when (compare-and-set! (.-ending r) nil exit)
+      (socket/close! @(.-sockets r))
+      ;; Who hears of it may wait for what the thread of the world does: so on a thread of its own.
+      (doto (Thread. #(.complete ^CompletableFuture (.-exit r) exit) (str "espalier-rehearsal-exit-" (port r)))
+        (.setDaemon true)
+        (.start)))))
 
 (defn- change-world!
   "Gives the world to `f`, which returns it with what is to be sent and printed."
@@ -248,7 +263,7 @@
         opts    (assoc checked :port (socket/port opened))
         r       (Rehearsal. opts clock (atom opened) (atom (model/boot opts (wall-tag)))
                             (LinkedBlockingQueue.) (atom (sorted-map)) (atom {}) (atom {}) (atom {})
-                            (atom []) (atom []) (atom []) (or on-line (fn [_])) (CompletableFuture.) (atom false))]
+                            (atom []) (atom []) (atom []) (or on-line (fn [_])) (atom nil) (CompletableFuture.) (atom false))]
     (print-line! r (str "SC_AudioDriver: sample rate = " (long (:sample-rate @(.-world r))) ".000000, driver's block size = " (:block-size opts)))
     (socket/listen! opened (fn [client bytes] (arrived! r client bytes)))
     (doto (Thread. nil #(run-thread! r) (str "espalier-rehearsal-" (port r)) (long stack-bytes))
@@ -266,13 +281,27 @@
   (.put ^LinkedBlockingQueue (.-tasks r) (fn []))
   nil)
 
+(defn- end-process!
+  "As `RunningServer` ends: asked first, then killed."
+  [^Rehearsal r ^ServerProcess$Ask ask ^Duration patience]
+  (reset! (.-asked r) true)
+  (let [^CompletableFuture exit (.-exit r)]
+    (when (and ask (alive? r))
+      (try (.run ask)
+           (.get exit (.toNanos patience) TimeUnit/NANOSECONDS)
+           (catch TimeoutException _)
+           (catch InterruptedException e (end! r 143 true) (throw e))
+           (catch Exception _)))
+    (when (alive? r) (end! r 143 true))
+    (.join exit)))
+
 (defn stop! "See `espalier.rehearsal/stop!`." [^Rehearsal r] (end! r 0 true))
 
 (defn die! "See `espalier.rehearsal/die!`." [^Rehearsal r] (end! r 137 false))
 
 (defn- running [^Rehearsal r]
   (when-not (alive? r)
-    (throw (error/error :server-offline (str "This rehearsal has ended: " (.join ^CompletableFuture (.-exit r)) ". (rehearsal/start! {}) starts another.") {})))
+    (throw (error/error :server-offline (str "This rehearsal has ended: " @(.-ending r) ". (rehearsal/start! {}) starts another.") {})))
   r)
 
 (defn trouble!
@@ -333,3 +362,18 @@
   (let [lines @(.-lines r)] (subvec lines (max 0 (- (count lines) (long kept-lines))))))
 
 (defn world "The world as it is now." [^Rehearsal r] @(.-world r))
+
+(defn unknown "See `espalier.rehearsal/unknown`." [^Rehearsal r] (end/unknown @(.-world r)))
+
+(defn of
+  "The rehearsal that `x` is or, of a handle, has booted.
+
+  Throws `:espalier.error/no-rehearsal` for anything else."
+  ^Rehearsal [x]
+  (let [r (if (instance? Server x) (handle/process x) x)]
+    (if (instance? Rehearsal r)
+      r
+      (throw (error/error :no-rehearsal
+                          (str "This is no rehearsal, nor a handle that has booted one: " (pr-str x)
+                               ". (rehearsal/start! {}) starts one, (sc/boot! s {:executable :rehearsal}) boots one.")
+                          {:value x})))))
