@@ -163,15 +163,19 @@
 
 ;; ---- moves
 
-(defn- moved [w id]
-  (-> w (node/tell id "/n_move") node/unblock (world/touch id)))
+(defn- settled-in
+  "The world in which a node that has come elsewhere counts as what it is there: only where
+  something is paused can that be another thing."
+  [w id]
+  (cond-> (node/unblock w)
+    (pos? (long (:paused-count w))) (world/touch id)))
 
 (defn- move
   "The world with a node taken out and put in by `put`, and told if `tell?`."
   ([w id put] (move w id put true))
   ([w id put tell?]
    (let [w (put (node/detach w id))]
-     (if tell? (moved w id) (-> w node/unblock (world/touch id))))))
+     (settled-in (if tell? (node/tell w id "/n_move") w) id))))
 
 (defn- move-beside
   "`/n_before` and `/n_after`: pairs of nodes, of which those that are not there are passed

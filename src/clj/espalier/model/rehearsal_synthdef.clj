@@ -4,6 +4,7 @@
   (:require
    [clojure.string :as str]
    [espalier.model.error :as error]
+   [espalier.model.rehearsal-envelope :as envelope]
    [espalier.model.rehearsal-message :as message]
    [espalier.model.rehearsal-node :as node]
    [espalier.model.rehearsal-world :as world]
@@ -32,6 +33,7 @@
    :ugen-count (count (:ugens d))
    :ugens      (:ugens d)
    :constants  (:constants d)
+   :timers     (not-empty (envelope/timers d))
    :variants   (mapv (fn [[variant values]] [variant (mapv #(float %) values)]) (:variants d))})
 
 (defn- refusal
