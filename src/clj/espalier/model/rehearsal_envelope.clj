@@ -129,9 +129,9 @@
 (defn- env-next
   "An EnvGen whose segment has ended."
   [{:keys [inputs released? stage] :as t}]
-  (let [stages  (long (nth inputs 5))
-        release (long (nth inputs 6))
-        looping (long (nth inputs 7))]
+  (let [stages  (long (nth inputs 6))
+        release (long (nth inputs 7))
+        looping (long (nth inputs 8))]
     (cond
       (>= (inc (long stage)) stages) (assoc t :left for-ever, :over? true)
       (and (= (inc (long stage)) release) (not released?))
@@ -151,11 +151,11 @@
       (and (<= now -1) (> before -1))
       (-> t
           (assoc :released? true)
-          (env-segment (dec (long (nth inputs 5))) (- (- now) 1))
+          (env-segment (dec (long (nth inputs 6))) (- (- now) 1))
           (update :left (fn [n] (if (= for-ever n) n (frames (- (- now) 1) per-second)))))
 
-      (and (> before 0) (<= now 0) (<= 0 (long (nth inputs 6))) (not released?))
-      (assoc t :stage (dec (long (nth inputs 6))), :released? true, :left 0)
+      (and (> before 0) (<= now 0) (<= 0 (long (nth inputs 7))) (not released?))
+      (assoc t :stage (dec (long (nth inputs 7))), :released? true, :left 0)
 
       :else t)))
 
@@ -219,7 +219,7 @@
   (let [xs (mapv #(input-value synth %) (:inputs specification))
         ;; Levels and curves matter to nobody here.
         needed (case (:class specification)
-                 "EnvGen"         (into [0 3 5 6 7] (map (fn [i] (+ 10 (* 4 (long i))))) (range (quot (- (count xs) 9) 4)))
+                 "EnvGen"         (into [0 3 6 7 8] (map (fn [i] (+ 10 (* 4 (long i))))) (range (quot (- (count xs) 9) 4)))
                  "Linen"          [0 1 3]
                  ("Line" "XLine") [2]
                  [0])
