@@ -68,8 +68,9 @@
 ;; ---- what is done
 
 (defn- doom
-  "The world in which a node will be ended by the next block's calculation."
-  [w id]
+  "The world in which a node will be ended when it would be calculated the next time: in the
+  next block, or in this one where it is `behind?` the synth that says so."
+  [w id behind?]
   (let [{:keys [calc]} (get (:nodes w) id)]
     (cond
       (or (nil? calc) (= 0 id) (= :end calc)) w
@@ -77,7 +78,7 @@
       (-> w
           (cond-> (contains? #{:null :null-first} calc) (update :paused-count dec))
           (node/change id :calc :end)
-          (enter (inc (long (:block w))) {:free id})
+          (enter (cond-> (long (:block w)) (not behind?) inc) {:free id})
           (nth 0)))))
 
 (defn- doom-line
@@ -85,21 +86,22 @@
   [w id direction]
   (loop [w w, at id]
     (if at
-      (recur (doom w at) (get (get (:nodes w) at) direction))
+      (recur (doom w at (and (= :next direction) (not= at id))) (get (get (:nodes w) at) direction))
       w)))
 
 (defn- perform
   "The world in which a synth has done what this number says."
   [w id action]
   (let [{:keys [parent previous next]} (get (:nodes w) id)
-        self (fn [] (doom w id))
+        self (fn [] (doom w id false))
+        end  (fn [w other] (doom w other (= other next)))
         with (fn [other f] (cond-> (self) other (f other)))
-        all  (fn [free] (fn [w other] (if (node/group? (get (:nodes w) other)) (free w other) (doom w other))))]
+        all  (fn [free] (fn [w other] (if (node/group? (get (:nodes w) other)) (free w other) (end w other))))]
     (case (long action)
       1  (node/set-run w id false)
       2  (self)
-      3  (with previous doom)
-      4  (with next doom)
+      3  (with previous end)
+      4  (with next end)
       5  (with previous (all node/free-all))
       6  (with next (all node/free-all))
       7  (doom-line w id :previous)
@@ -108,8 +110,8 @@
       10 (with next #(node/set-run %1 %2 false))
       11 (with previous (all node/free-synths))
       12 (with next (all node/free-synths))
-      13 (if parent (doom-line w (:head (get (:nodes w) parent)) :next) w)
-      14 (cond-> w parent (doom parent))
+      13 (-> w (doom-line id :next) (doom-line id :previous))
+      14 (cond-> w parent (doom parent false))
       15 (with next #(node/set-run %1 %2 true))
       w)))
 
@@ -143,16 +145,17 @@
 
 (defn run
   "The world in which what was due in this block has been done."
-  [{:keys [ends block] :as w}]
-  (if (or (empty? ends) (> (long (nth (key (first ends)) 0)) (long block)))
-    w
-    (let [due (due-keys w)
-          w   (assoc w :ends (reduce dissoc ends (map key due)))
-          w   (free-doomed w (keep (comp :free val) due))]
-      (reduce (fn [w {id :over}]
-                (if (and id (get (:nodes w) id)) (finish-synth w id) w))
-              w
-              (map val due)))))
+  [w]
+  (loop [w w]
+    (let [due (due-keys w)]
+      (if (empty? due)
+        w
+        (let [w (assoc w :ends (reduce dissoc (:ends w) (map key due)))
+              w (free-doomed w (keep (comp :free val) due))]
+          (recur (reduce (fn [w {id :over}]
+                           (if (and id (get (:nodes w) id)) (finish-synth w id) w))
+                         w
+                         (map val due))))))))
 
 (defn unknown
   "The synths whose end nobody can foretell, maps of `:id`, `:synthdef` and `:ugen`."

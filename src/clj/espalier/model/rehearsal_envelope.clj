@@ -306,4 +306,4 @@
 (defn over
   "A timer that has been over in block `block`, and has done what it does."
   [t block]
-  (assoc t :left for-ever, :over? true, :at block))
+  (assoc t :left for-ever, :over? false, :at block))
