@@ -119,7 +119,7 @@
   "The world with a bundle for a time; one that is late runs at the end of this block."
   [{:keys [now scheduled next-event options] :as w} client bytes from end tag]
   (let [w (if (and (< (long tag) (long now)) (<= 0 (long (:verbosity options 0))))
-            (world/say w (format java.util.Locale/ROOT "late %.9f" (object-array [(seconds-between tag now)])))
+            (world/say w (String/format java.util.Locale/ROOT "late %.9f" (object-array [(seconds-between tag now)])))
             w)]
     (if (>= (count scheduled) most-scheduled)
       w

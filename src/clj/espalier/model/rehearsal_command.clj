@@ -2,6 +2,7 @@
   "What the commands for nodes and control buses do to a rehearsal's world, at once, in the
   audio thread: functions of the world, a reader of the arguments and the client."
   (:require
+   [espalier.model.rehearsal-envelope :as envelope]
    [espalier.model.rehearsal-message :as message]
    [espalier.model.rehearsal-node :as node]
    [espalier.model.rehearsal-synth :as synth]
@@ -301,12 +302,21 @@
                     (let [controls? (not= 0 (message/int! r))]
                       (reduce world/say w (dumped w group controls?))))))
 
+(defn- traced-ugen
+  "The lines of a UGen: of its inputs those are told that need no sound to be known."
+  [synth i {:keys [class inputs]}]
+  [(str "  unit " i " " class)
+   (apply str "    in " (map #(str " " (or (envelope/input-value synth %) "?")) inputs))
+   "    out"])
+
 (defn- trace [w n]
   (reduce world/say w
           (if (node/group? n)
             (cons (str "TRACE Group " (:id n))
                   (map (fn [{:keys [id synthdef]}] (str "   " id " " (:name synthdef "group"))) (node/children w (:id n))))
-            ["" (str "TRACE " (:id n) "  " (:name (:synthdef n)) "    #units: " (:ugen-count (:synthdef n)))])))
+            (let [calculated (into [] (filter (comp #{:audio :control} :rate)) (:ugens (:synthdef n)))]
+              (into ["" (str "TRACE " (:id n) "  " (:name (:synthdef n)) "    #units: " (count calculated))]
+                    (mapcat identity (map-indexed (partial traced-ugen n) calculated)))))))
 
 (defn- on-synth [w r f]
   (let [[n id] (node! w r)]

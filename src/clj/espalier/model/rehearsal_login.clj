@@ -66,7 +66,7 @@
 (defn- argument-text [r]
   (case (message/tag r \i)
     \i (str (message/int! r))
-    \f (format java.util.Locale/ROOT "%f" (object-array [(message/float! r)]))
+    \f (String/format java.util.Locale/ROOT "%f" (object-array [(message/float! r)]))
     \s (str \" (message/text! r) \")
     \b (str "DATA[" (if-let [blob (message/blob! r)] (count blob) (message/int! r)) "]")
     \[ (do (message/skip-tag! r) "[")

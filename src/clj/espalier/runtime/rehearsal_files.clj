@@ -29,12 +29,14 @@
       (try (or (sound-bytes/decode (Files/readAllBytes (path s))) {:error no-format})
            (catch IOException _ {:error (system-words file)})))))
 
-(defn- write-sound [^String s {:keys [header sample-format] :as sound}]
-  (if-let [bytes (sound-bytes/encode sound header sample-format)]
-    (try (Files/write (path s) ^bytes bytes ^"[Ljava.nio.file.OpenOption;" (make-array java.nio.file.OpenOption 0))
-         nil
-         (catch IOException _ {:error (system-words (File. s))}))
-    {:error no-format}))
+(defn- write-sound
+  "Writes a sound; as libsndfile does, it leaves an empty file where the format is none that
+  it can write."
+  [^String s {:keys [header sample-format] :as sound}]
+  (let [bytes (sound-bytes/encode sound header sample-format)]
+    (try (Files/write (path s) ^bytes (or bytes (byte-array 0)) ^"[Ljava.nio.file.OpenOption;" (make-array java.nio.file.OpenOption 0))
+         (when-not bytes {:error no-format})
+         (catch IOException _ {:error (system-words (File. s))}))))
 
 (defn- read-all [files]
   (into [] (keep (fn [^File f] (try (Files/readAllBytes (.toPath f)) (catch IOException _ nil)))) files))
