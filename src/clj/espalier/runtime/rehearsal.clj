@@ -160,9 +160,15 @@
                       (run! #(put-out! r %) out)
                       nil)
                     (catch clojure.lang.ExceptionInfo e
-                      (if (= :espalier.error/server-crashed (error/code e)) e (throw e)))
+                      (if (= :espalier.error/server-crashed (error/code e))
+                        e
+                        (do (print-line! r (str "exception in real time: " e)) nil)))
                     (catch StackOverflowError e
-                      e))]
+                      e)
+                    (catch Exception e
+                      ;; A fault of ours: as the real server does with its own, it costs one packet.
+                      (print-line! r (str "exception in real time: " e))
+                      nil))]
       (cond
         crashed               (do (print-line! r (str "Segmentation fault: " (ex-message crashed)))
                                   (finish! r 139))
