@@ -7,6 +7,7 @@
    [espalier.model.rehearsal :as model]
    [espalier.model.rehearsal-end :as end]
    [espalier.model.rehearsal-message :as message]
+   [espalier.model.rehearsal-synthdef :as synthdef]
    [espalier.model.rehearsal-trouble :as trouble]
    [espalier.runtime.handle :as handle]
    [espalier.runtime.rehearsal-files :as files]
@@ -256,6 +257,12 @@
 
 (def ^:private own-options "Options of a rehearsal that no other server has." [:clock :on-line])
 
+(defn- booted
+  "The world that a rehearsal begins with."
+  [{:keys [load-synthdefs] :as opts}]
+  (cond-> (model/boot opts (wall-tag))
+    load-synthdefs (synthdef/define-files (files/synthdefs-at-boot))))
+
 (defn start!
   "See `espalier.rehearsal/start!`. `:on-line` is called with each line that it prints."
   [{:keys [clock on-line] :as opts}]
@@ -267,7 +274,7 @@
         checked (options/check (cond-> asked free? (dissoc :port)))
         opened  (socket/open checked (if free? 0 (:port checked)))
         opts    (assoc checked :port (socket/port opened))
-        r       (Rehearsal. opts clock (atom opened) (atom (model/boot opts (wall-tag)))
+        r       (Rehearsal. opts clock (atom opened) (atom (booted opts))
                             (LinkedBlockingQueue.) (atom (sorted-map)) (atom {}) (atom {}) (atom {})
                             (atom []) (atom []) (atom []) (or on-line (fn [_])) (atom nil) (CompletableFuture.) (atom false))]
     (print-line! r (str "SC_AudioDriver: sample rate = " (long (:sample-rate @(.-world r))) ".000000, driver's block size = " (:block-size opts)))
