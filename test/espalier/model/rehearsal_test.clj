@@ -138,7 +138,9 @@
     (is (= [["/n_on" 10 0 -1 -1 0]] (ask w ["/n_run" 10 1])))
     (testing "one that is paused in the block in which it is made does not go on in that block"
       (is (= [["/n_go" 11 0 -1 10 0] ["/n_off" 11 0 -1 10 0]]
-             (ask w {:packets [["/s_new" "plain" 11 0 0] ["/n_run" 11 0] ["/n_run" 11 1]]}))))))
+             (ask w {:packets [["/s_new" "plain" 11 0 0] ["/n_run" 11 0] ["/n_run" 11 1]]})))
+      (is (= [["/n_go" 12 0 -1 11 0] ["/n_off" 12 0 -1 11 0] ["/n_off" 12 0 -1 11 0]]
+             (ask w {:packets [["/s_new" "plain" 12 0 0] ["/n_run" 12 0 12 0]]})) "twice is told twice"))))
 
 (deftest there-are-only-so-many-nodes
   (let [w (booted {:maximum-node-count 4})]

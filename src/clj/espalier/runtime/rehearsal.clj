@@ -16,6 +16,7 @@
    (espalier.kernel OscBundle OscCodec OscMessage RunningServer ServerProcess$Ask ServerProcess$Exit ServerProcess$Line TimeTag)
    (espalier.runtime.handle Server)
    (java.io Closeable Writer)
+   (java.lang.ref SoftReference)
    (java.time Duration Instant)
    (java.util.concurrent CompletableFuture ExecutionException LinkedBlockingQueue TimeUnit TimeoutException)))
 
@@ -39,6 +40,7 @@
    ^LinkedBlockingQueue tasks    ; functions of nothing, for the thread
    later                         ; atom: sorted-map from [nanoseconds number] to such functions
    held                          ; atom: direction -> the function that waits for the next packet
+   settling                      ; atom: whether what is asynchronous will be done later
    troubles                      ; atom
    counts                        ; atom: direction -> packets so far
    received                      ; atom: vector of entries
@@ -83,6 +85,11 @@
   (if (= :virtual (.-clock r))
     (long (:now @(.-world r)))
     (wall-tag)))
+
+(defn- kept-as
+  "A packet as it is remembered: a large one only while there is memory."
+  [packet size]
+  (if (< 1000 (long size)) (SoftReference. packet) packet))
 
 (defn- remember! [log entry]
   (swap! log (fn [entries]
@@ -136,7 +143,7 @@
   (if line
     (print-line! r line)
     (when-not (:silent @(.-troubles r))
-      (remember! (.-sent r) {:at (Instant/now), :tag (now-tag r), :client (:name to), :packet m})
+      (remember! (.-sent r) {:at (Instant/now), :tag (now-tag r), :client (:name to), :packet (kept-as m (count m))})
       (let [bytes (message/encode m)]
         (pass! r :sent (socket/reliable? to) #(transmit! r to bytes))))))
 
@@ -185,7 +192,7 @@
   [^Rehearsal r client ^bytes bytes]
   (.put ^LinkedBlockingQueue (.-tasks r)
         (fn []
-          (remember! (.-received r) {:at (Instant/now), :tag (now-tag r), :client (:name client), :packet bytes})
+          (remember! (.-received r) {:at (Instant/now), :tag (now-tag r), :client (:name client), :packet (kept-as bytes (alength bytes))})
           (pass! r :received (socket/reliable? client) #(take-in! r client bytes)))))
 
 ;; ---- the thread
@@ -217,10 +224,9 @@
   [^Rehearsal r]
   (when (and (seq (:finishing @(.-world r))) (.isEmpty ^LinkedBlockingQueue (.-tasks r)))
     (if (pos? (double (slow-ms r)))
-      (when-not (get @(.-held r) :settling)
-        (swap! (.-held r) assoc :settling true)
+      (when (compare-and-set! (.-settling r) false true)
         (in! r (slow-ms r) (fn []
-                             (swap! (.-held r) dissoc :settling)
+                             (reset! (.-settling r) false)
                              (change-world! r #(model/settled % files/io)))))
       (change-world! r #(model/settled % files/io)))))
 
@@ -275,7 +281,7 @@
         opened  (socket/open checked (if free? 0 (:port checked)))
         opts    (assoc checked :port (socket/port opened))
         r       (Rehearsal. opts clock (atom opened) (atom (booted opts))
-                            (LinkedBlockingQueue.) (atom (sorted-map)) (atom {}) (atom {}) (atom {})
+                            (LinkedBlockingQueue.) (atom (sorted-map)) (atom {}) (atom false) (atom {}) (atom {})
                             (atom []) (atom []) (atom []) (or on-line (fn [_])) (atom nil) (CompletableFuture.) (atom false))]
     (print-line! r (str "SC_AudioDriver: sample rate = " (long (:sample-rate @(.-world r))) ".000000, driver's block size = " (:block-size opts)))
     (socket/listen! opened (fn [client bytes] (arrived! r client bytes)))
@@ -356,15 +362,16 @@
   (let [n (count entries)]
     (subvec entries (max 0 (- n (long kept))))))
 
-(defn- entry [e]
+(defn- entry [{:keys [packet tag] :as e}]
   (-> e
-      (assoc :time (TimeTag/toInstant (long (:tag e))))
+      (assoc :time   (TimeTag/toInstant (long tag))
+             :packet (if (instance? SoftReference packet) (.get ^SoftReference packet) packet))
       (dissoc :tag)))
 
 (defn received
   "See `espalier.rehearsal/received`."
   [^Rehearsal r]
-  (mapv #(update (entry %) :packet decoded) (recent @(.-received r))))
+  (mapv #(update (entry %) :packet (fn [bytes] (some-> bytes decoded))) (recent @(.-received r))))
 
 (defn sent
   "See `espalier.rehearsal/sent`."
