@@ -133,4 +133,8 @@
   [signal-name pid]
   (.waitFor (.start (ProcessBuilder. ^"[Ljava.lang.String;" (into-array String ["sh" "-c" "kill -$0 $1" signal-name (str pid)])))))
 
-(defn pid [s] (.pid (sc/process s)))
+(defn pid
+  "The process id of a booted server; a rehearsal has none, and that throws: what a test sends a
+  signal to must be a process."
+  [s]
+  (.pid (sc/process s)))

@@ -59,7 +59,7 @@
   (end [this ask patience _] (end-process! this ask patience))
   (output [this] (output this))
   (isAlive [_] (nil? @ending))
-  (pid [_] -1)
+  (pid [_] (throw (UnsupportedOperationException. "A rehearsal is no process, and has no process id.")))
   (command [_] (options/command-line options :rehearsal))
   Object
   (toString [this] (describe this)))
