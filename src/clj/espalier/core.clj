@@ -33,13 +33,14 @@
    [espalier.runtime.port :as port]
    [espalier.runtime.reconcile :as reconcile]
    [espalier.runtime.recording :as recording]
+   [espalier.runtime.boot :as boot]
    [espalier.runtime.server :as server]
    [espalier.runtime.session :as session]
    [espalier.runtime.synthdefs :as synthdefs]
    [espalier.runtime.trace :as trace]
    [espalier.runtime.tree-query :as tree-query])
   (:import
-   (espalier.kernel Link ServerProcess ServerProcess$Line)
+   (espalier.kernel Link RunningServer ServerProcess ServerProcess$Line)
    (java.io Console)
    (java.lang ProcessHandle)))
 
@@ -101,7 +102,8 @@
           until the server has ended, `reboot!` included, and are forgotten then.
           `:boot-timeout-ms` (default 10,000) is how long the process may take to
           be ready, `:timeout-ms` (5,000) how long each answer may. `{:audio :dummy}`
-          plays on a private JACK without any device
+          plays on a private JACK without any device, `{:executable :rehearsal}`
+          starts no process but a silent stand-in: see `espalier.rehearsal`
 
   The port is tried before the process is started. Default groups are made for
   all clients, as many as the server says that it lets in.
@@ -230,14 +232,15 @@
 
 (defn kill-all!
   "Kills every server process that this JVM has started, the private JACK servers
-  too; returns how many. Their handles are lost then.
+  and the rehearsals that handles have booted too; returns how many. Their handles
+  are lost then.
 
   `:others`  also every other scsynth and supernova of this machine that may be
              killed, whoever has started it"
   ([] (kill-all! {}))
   ([opts]
    (let [{:keys [others]} (options/check-call opts #{:others})
-         ours (ServerProcess/endAll)]
+         ours (+ (ServerProcess/endAll) (boot/kill-rehearsals!))]
      (if others
        (+ ours
           (count
@@ -299,11 +302,11 @@
     (entities/hardware-buses s output-bus-channel-count input-bus-channel-count)))
 
 (defn process
-  "The process that this handle has booted, a kernel `ServerProcess`; nil where
-  there is none.
+  "The process that this handle has booted, a kernel `RunningServer`; nil where
+  there is none. Of a rehearsal that was booted it is the rehearsal, which has no pid.
 
       (.pid (sc/process s))  ;=> 4711"
-  ^ServerProcess [s]
+  ^RunningServer [s]
   (handle/process s))
 
 (defn server-output

@@ -22,6 +22,18 @@
   []
   (apply array-map (mapcat (juxt :name :default) table)))
 
+;; what is no process
+
+(defn rehearsal
+  "What is asked of a rehearsal, a map, where the option `:executable` is one; nil where it
+  names a process.
+
+      (rehearsal :rehearsal)  ;=> {}"
+  [executable]
+  (cond
+    (= :rehearsal executable) {}
+    (map? executable)         (dissoc executable :kind)))
+
 ;; engines
 
 (defn engine-of
@@ -246,7 +258,7 @@
   [options executable]
   (let [engine  (engine-of executable)
         options (merge (defaults) options)]
-    (into [(str executable)]
+    (into [(if (rehearsal executable) "rehearsal" (str executable))]
           cat
           (sort-by first (keep #(flag-words % options engine) table)))))
 

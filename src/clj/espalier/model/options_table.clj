@@ -177,7 +177,7 @@
 
    {:name :executable, :type :executable, :default nil, :example "supernova"
     :engines both
-    :doc "server to run: a path, or a name to look for; unset, what ESPALIER_SCSYNTH says, or scsynth"}
+    :doc "server to run: a path, or a name to look for; unset, what ESPALIER_SCSYNTH says, or scsynth; :rehearsal for a silent one in this JVM"}
 
    {:name :initial-node-id, :type :integer, :default 1000, :range [33 67108863]
     :engines both

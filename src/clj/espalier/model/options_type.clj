@@ -64,6 +64,8 @@
 
 (defn- read-executable [_ x]
   (cond
+    (= :rehearsal x)                     [x]
+    (and (map? x) (= :rehearsal (:kind x))) [x]
     (or (= :scsynth x) (= :supernova x)) [(name x)]
     (place x)                           [(place x)]))
 
@@ -102,7 +104,7 @@
    :mask       [read-mask "a string of the digits 0 and 1" "string of 0 and 1"]
    :address    [read-address "a string with a numeric IP address: host names are not looked up" "IP address"]
    :choice     [read-choice choices choices]
-   :executable [read-executable "a path or a name (string, File or Path), :scsynth or :supernova" "path or name"]})
+   :executable [read-executable "a path or a name (string, File or Path), :scsynth, :supernova, :rehearsal or what (rehearsal/rehearsal …) returns" "path or name"]})
 
 (defn- words [entry part]
   (let [w (part (types (:type entry)))]

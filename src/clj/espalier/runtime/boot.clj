@@ -11,7 +11,7 @@
    [espalier.runtime.port :as port]
    [espalier.runtime.session :as session])
   (:import
-   (espalier.kernel ServerOutput ServerOutput$Meaning ServerProcess ServerProcess$Line ServerProcess$NotReadyException ServerProcess$Spec)
+   (espalier.kernel RunningServer ServerOutput ServerOutput$Meaning ServerProcess ServerProcess$Line ServerProcess$NotReadyException ServerProcess$Spec)
    (espalier.runtime.handle Server)
    (java.nio.file Files LinkOption Path)
    (java.time Duration)
@@ -23,7 +23,7 @@
 
 (defn kill!
   "Ends a process without asking it; nil is ignored."
-  [^ServerProcess process]
+  [^RunningServer process]
   (when process
     (.end process nil Duration/ZERO (Duration/ofMillis 500))))
 
@@ -35,7 +35,7 @@
 
 (defn- boot-failure
   "Why a process that ended, or never was ready, could not boot."
-  [^ServerProcess process jack ended? timeout-ms & [cause]]
+  [^RunningServer process jack ended? timeout-ms & [cause]]
   (let [lines (mapv #(.text ^ServerProcess$Line %) (.output process))
         words (.reason process)
         data  {:command (vec (.command process)), :output lines}]
@@ -45,7 +45,7 @@
 
       (and jack (some #(ServerOutput/saysNoAudio %) lines))
       (cannot-boot :no-audio (str "The private JACK server did not take the server: " (sentence words)
-                                  " Its last words: " (sentence (.reason ^ServerProcess (:process jack)))) data cause)
+                                  " Its last words: " (sentence (.reason ^RunningServer (:process jack)))) data cause)
 
       (some #(ServerOutput/saysNoAudio %) lines)
       (cannot-boot :no-audio (str "There is no audio to play on: " (sentence words) " No JACK server runs here that this server could join. "
@@ -60,7 +60,7 @@
 
 (defn login-failure
   "Why a process that was ready could not be logged in to: where it has ended, that."
-  [^ServerProcess process jack {:keys [boot-timeout-ms]} e]
+  [^RunningServer process jack {:keys [boot-timeout-ms]} e]
   (if (try (.get (.exit process) 300 TimeUnit/MILLISECONDS) (catch TimeoutException _ nil))
     (boot-failure process jack true boot-timeout-ms e)
     (cannot-boot :no-login (str "The server is ready, but the login failed: " (ex-message e)) {} e)))
@@ -100,22 +100,46 @@
     (when (.isPresent seconds)
       (emit! s :late {:late-s (.getAsDouble seconds)}))))
 
+(def ^:private rehearsals
+  "The rehearsals of this JVM's handles that run."
+  (ConcurrentHashMap/newKeySet))
+
+(defn kill-rehearsals!
+  "Kills every rehearsal that a handle has booted; returns how many."
+  []
+  (count (mapv kill! rehearsals)))
+
+(defn- rehearse!
+  "Starts a rehearsal in place of a process. What it needs is loaded only then."
+  ^RunningServer [opts executable on-line]
+  (let [start! (requiring-resolve 'espalier.runtime.rehearsal/start!)
+        it     (start! (assoc (merge opts (options/rehearsal executable)) :on-line on-line))]
+    (.add ^Set rehearsals it)
+    (.thenRun (.exit ^RunningServer it) #(.remove ^Set rehearsals it))
+    it))
+
+(defn- start-process! ^RunningServer [opts executable jack on-line]
+  (ServerProcess/start
+    (ServerProcess$Spec. (options/command-line opts executable)
+                         (or (:environment jack) (audio/environment))
+                         (reify Predicate (test [_ line] (= ServerOutput$Meaning/READY (ServerOutput/meaning line))))
+                         (shared-memory (:port opts))
+                         (reify Consumer (accept [_ line] (on-line line))))))
+
 (defn- spawn! [^Server s opts executable jack on-exit]
-  (let [process (ServerProcess/start
-                  (ServerProcess$Spec. (options/command-line opts executable)
-                                       (or (:environment jack) (audio/environment))
-                                       (reify Predicate (test [_ line] (= ServerOutput$Meaning/READY (ServerOutput/meaning line))))
-                                       (shared-memory (:port opts))
-                                       (reify Consumer (accept [_ line] (hear-late! s (.text ^ServerProcess$Line line))))))]
+  (let [on-line (fn [^ServerProcess$Line line] (hear-late! s (.text line)))
+        process (if (options/rehearsal executable)
+                  (rehearse! opts executable on-line)
+                  (start-process! opts executable jack on-line))]
     (become! s :booting {:process process})
-    (.thenAccept ^CompletableFuture (.exit process)
+    (.thenAccept ^CompletableFuture (.exit ^RunningServer process)
                  (reify Consumer (accept [_ exit] (on-exit process exit))))
     process))
 
 (defn- await-answer!
   "Waits until the server answers: scsynth of negative verbosity does not say that
   it is ready."
-  [^ServerProcess process {:keys [boot-timeout-ms] :as opts}]
+  [^RunningServer process {:keys [boot-timeout-ms] :as opts}]
   (let [deadline (+ (session/milliseconds) boot-timeout-ms)
         ready    (.ready process)]
     (while (not (or (.isDone ready)
@@ -127,7 +151,7 @@
     (when (> (session/milliseconds) deadline)
       (throw (TimeoutException.)))))
 
-(defn- await-ready! [^ServerProcess process jack {:keys [boot-timeout-ms verbosity] :as opts}]
+(defn- await-ready! [^RunningServer process jack {:keys [boot-timeout-ms verbosity] :as opts}]
   (try (if (and (neg? verbosity) (not (engine/trait (options/engine opts) :always-says-ready?)))
          (await-answer! process opts)
          (.awaitReady process (Duration/ofMillis boot-timeout-ms)))
@@ -140,7 +164,7 @@
 (defn- attempt!
   "Starts audio and server and waits until it is ready; returns the process."
   [^Server s opts executable on-exit]
-  (let [jack    (when (= :dummy (:audio opts)) (audio/start-dummy! opts))
+  (let [jack    (when (and (= :dummy (:audio opts)) (not (options/rehearsal executable))) (audio/start-dummy! opts))
         _       (become! s :booting {:jack jack})
         process (spawn! s opts executable jack on-exit)]
     (await-ready! process jack opts)

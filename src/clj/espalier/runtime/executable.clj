@@ -4,7 +4,8 @@
   (:require
    [clojure.java.io :as io]
    [clojure.string :as str]
-   [espalier.model.error :as error])
+   [espalier.model.error :as error]
+   [espalier.model.options :as options])
   (:import
    (java.io File)))
 
@@ -139,6 +140,17 @@
   (or (str/includes? asked "/")
       (and (= :windows platform) (str/includes? asked "\\"))))
 
+(defn- find-file [asked {:keys [env] :as machine}]
+  (let [named    (env variable)
+        [s from] (cond
+                   (keyword? asked)         [(name asked) :option]
+                   (some? asked)            [(str asked) :option]
+                   (str/blank? (str named)) ["scsynth" nil]
+                   :else                    [named :environment])]
+    (if (path? machine s)
+      (exactly machine s from)
+      (search machine s from))))
+
 (defn find-executable
   "The absolute path of the server's binary, a string; symbolic links stay.
 
@@ -148,6 +160,8 @@
              SuperCollider is usually installed
              a path, that is with a separator (string, File or Path): that very
              file; `~/` at its beginning is the user's directory
+             :rehearsal or what `espalier.rehearsal/rehearsal` returns: that, for
+             it is no file
   `machine`  as `machine` returns it, by default this one; `:folders` in it
              replaces the PATH and the usual places
 
@@ -159,12 +173,6 @@
       (find-executable \"supernova\")  ;=> \"/usr/bin/supernova\""
   ([asked] (find-executable asked (machine)))
   ([asked {:keys [env] :as machine}]
-   (let [named    (env variable)
-         [s from] (cond
-                    (keyword? asked)         [(name asked) :option]
-                    (some? asked)            [(str asked) :option]
-                    (str/blank? (str named)) ["scsynth" nil]
-                    :else                    [named :environment])]
-     (if (path? machine s)
-       (exactly machine s from)
-       (search machine s from)))))
+   (if (options/rehearsal asked)
+     asked
+     (find-file asked machine))))

@@ -14,7 +14,7 @@
    [espalier.runtime.trace :as trace]
    [espalier.runtime.worker :as worker])
   (:import
-   (espalier.kernel ServerProcess)
+   (espalier.kernel RunningServer)
    (java.io Closeable Writer)
    (java.util.concurrent TimeUnit)
    (java.util.concurrent.locks ReentrantLock)))
@@ -130,7 +130,13 @@
     (options/check opts)))
 
 (defn status "Where the handle stands, a keyword." [s] (:status (state s)))
-(defn process "The process that this handle has booted, or nil." ^ServerProcess [s] (:process (state s)))
+(defn process "The process that this handle has booted, or nil." ^RunningServer [s] (:process (state s)))
+(defn pid
+  "The process id of a server that was booted; nil where it is no process."
+  [^RunningServer process]
+  (try (.pid process)
+       (catch UnsupportedOperationException _ nil)))
+
 (defn session "The login, or nil." [s] (:session (state s)))
 (defn trace-of "The trace of the last packets." [s] (state s) (.-trace ^Server s))
 (defn owner? "Whether this handle has booted the server." [s] (some? (process s)))
@@ -149,7 +155,7 @@
   (let [{:keys [status session process options]} @(.-state s)
         shown (str/upper-case (name status))]
     (cond
-      process (str "#<Server " shown " [" (str/join " " (.command ^ServerProcess process)) "]>")
+      process (str "#<Server " shown " [" (str/join " " (.command ^RunningServer process)) "]>")
       session (str "#<Server " shown " [" (name (:engine session)) " at " (:ip-address options) ":" (:port options)
                    " (" (name (:protocol options)) "), client " (:client-id session) " of " (:maximum-logins session) "]>")
       :else   (str "#<Server " shown " [" (command-line s) "]>"))))
@@ -161,7 +167,7 @@
           warnings (options/warnings (effective-options s))]
       (cond-> {:status status, :options (effective-options s), :owner? (owner? s)}
         (seq warnings) (assoc :warnings warnings)
-        process (assoc :pid (.pid ^ServerProcess process) :command (vec (.command ^ServerProcess process)))
+        process (assoc :pid (pid process) :command (vec (.command ^RunningServer process)))
         session (merge (select-keys session [:engine :version :client-id :maximum-logins]))
         session (assoc :link (str (:link session)))
         lost    (assoc :lost lost)))))

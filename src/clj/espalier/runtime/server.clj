@@ -18,7 +18,7 @@
    [espalier.runtime.tree-query :as tree-query]
    [espalier.runtime.worker :as worker])
   (:import
-   (espalier.kernel ServerProcess ServerProcess$Ask ServerProcess$Exit)
+   (espalier.kernel RunningServer ServerProcess$Ask ServerProcess$Exit)
    (espalier.runtime.handle Server)
    (java.time Duration)
    (java.util.concurrent CountDownLatch TimeUnit TimeoutException)
@@ -37,7 +37,7 @@
   [^Server s session event why data]
   (locked s
     (fn []
-      (let [{:keys [status jack options] ^ServerProcess process :process current :session :as state} @(.-state s)]
+      (let [{:keys [status jack options] ^RunningServer process :process current :session :as state} @(.-state s)]
         (when (and (= :online status) (identical? session current))
           (leave! s :lost {:lost why, :last-options options})
           (stop-watch! state)
@@ -50,7 +50,7 @@
           (emit! s :disconnected)
           (emit! s :lost {:why why}))))))
 
-(defn- process-ended! [^Server s ^ServerProcess process ^ServerProcess$Exit exit]
+(defn- process-ended! [^Server s ^RunningServer process ^ServerProcess$Exit exit]
   (let [{:keys [status session] current :process} @(.-state s)]
     (when (identical? process current)
       (let [how (str "(" exit ")" (some->> (.orElse (.failure process) nil) (str ": ")) "; (sc/boot! s) boots it again")]
@@ -156,8 +156,8 @@
   "Starts what must run, and logs in."
   [^Server s opts executable]
   (boot/check-port! opts)
-  (let [^ServerProcess process (boot/boot-process! s opts executable #(process-ended! s %1 %2))]
-    (emit! s :process-booted {:pid (.pid process)})
+  (let [^RunningServer process (boot/boot-process! s opts executable #(process-ended! s %1 %2))]
+    (emit! s :process-booted {:pid (handle/pid process)})
     (online! s (open-session! s opts true) opts)
     (emit! s :booted)
     ;; It may have died before it was online, when nobody minded.
@@ -179,7 +179,7 @@
           (boot/alone-on-port opts #(start! s opts executable))
           s
           (catch Throwable e
-            (let [{:keys [jack] ^ServerProcess process :process :as state} @(.-state s)
+            (let [{:keys [jack] ^RunningServer process :process :as state} @(.-state s)
                   e (if (or (nil? process) (not (instance? Exception e)) (instance? InterruptedException e)
                             (= :espalier.error/server-cannot-boot (error/code e)))
                       e
@@ -233,7 +233,7 @@
           (leave! s :offline))
         s))))
 
-(defn- quit-process! [{:keys [^ServerProcess process session]}]
+(defn- quit-process! [{:keys [^RunningServer process session]}]
   (.end process
         (reify ServerProcess$Ask (run [_] (link/send! (:link session) ["/quit"])))
         (Duration/ofSeconds 2)

@@ -24,7 +24,7 @@
    [espalier.runtime.session :as session]
    [espalier.runtime.synthdef-file :as synthdef-file])
   (:import
-   (espalier.kernel ServerOutput ServerOutput$Meaning ServerProcess ServerProcess$Line)
+   (espalier.kernel RunningServer ServerOutput ServerOutput$Meaning ServerProcess$Line)
    (java.io IOException)
    (java.nio.file Files OpenOption Path)
    (java.nio.file.attribute FileAttribute)
@@ -62,13 +62,13 @@
 
 ;; ---- what the server printed
 
-(defn- last-line [^ServerProcess process]
+(defn- last-line [^RunningServer process]
   (when process (peek (vec (.output process)))))
 
 (defn- complaints
   "The lines that tell of a failure, of those that a server of ours has printed since
   `line`; waits a little for the first."
-  [^ServerProcess process line]
+  [^RunningServer process line]
   (when process
     (loop [tries 100]
       (let [lines (into []

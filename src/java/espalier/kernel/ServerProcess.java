@@ -12,7 +12,6 @@ import java.util.ArrayList;
 import java.util.Deque;
 import java.util.List;
 import java.util.Map;
-import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
@@ -32,7 +31,7 @@ import java.util.function.Predicate;
  * SIGTERM, after two seconds SIGKILL, and removes what it left. On Windows only a shutdown hook does so: there a JVM
  * that is killed hard leaves its server behind. Ctrl-C at a terminal does not reach the child.
  */
-public final class ServerProcess {
+public final class ServerProcess implements RunningServer {
 
   /**
    * What to start.
@@ -275,32 +274,17 @@ public final class ServerProcess {
     }
   }
 
-  /**
-   * Completes when the process says that it is ready; exceptionally with {@link NotReadyException} if it ends before.
-   *
-   * @return a future of the caller's own
-   */
+  @Override
   public CompletableFuture<Void> ready() {
     return ready.copy();
   }
 
-  /**
-   * Completes when the process has ended and its output has been read.
-   *
-   * @return a future of the caller's own
-   */
+  @Override
   public CompletableFuture<Exit> exit() {
     return exit.copy();
   }
 
-  /**
-   * Waits until the process is ready.
-   *
-   * @param timeout how long it may take
-   * @throws NotReadyException when it ended instead; the message says why
-   * @throws TimeoutException when the time is up; the process still runs
-   * @throws InterruptedException when this thread is interrupted meanwhile; the process still runs
-   */
+  @Override
   public void awaitReady(Duration timeout) throws NotReadyException, TimeoutException, InterruptedException {
     try {
       ready.get(timeout.toNanos(), TimeUnit.NANOSECONDS);
@@ -319,6 +303,7 @@ public final class ServerProcess {
    * @return how it ended
    * @throws InterruptedException when this thread is interrupted meanwhile; the process is killed then
    */
+  @Override
   public Exit end(Ask ask, Duration patience, Duration grace) throws InterruptedException {
     asked = true;
     try {
@@ -392,44 +377,25 @@ public final class ServerProcess {
     return living.size();
   }
 
-  /** {@return why the process ended or is in trouble: the first line of its output that tells, or the last that it printed} */
-  public String reason() {
-    return failure()
-        .orElseGet(
-            () ->
-                output().stream()
-                    .map(Line::text)
-                    .filter(line -> !line.isBlank())
-                    .reduce((earlier, later) -> later)
-                    .orElse("it printed nothing"));
-  }
-
-  /** {@return the first line of its output that tells of a failure, if any does} */
-  public Optional<String> failure() {
-    return output().stream()
-        .map(Line::text)
-        .filter(line -> ServerOutput.meaning(line) == ServerOutput.Meaning.FAILURE)
-        .findFirst();
-  }
-
-  /** {@return the last 500 lines that the process printed} */
+  @Override
   public List<Line> output() {
     synchronized (lines) {
       return List.copyOf(lines);
     }
   }
 
-  /** {@return whether the process runs} */
+  @Override
   public boolean isAlive() {
     return process.isAlive();
   }
 
   /** {@return the process id, the server's own} */
+  @Override
   public long pid() {
     return process.pid();
   }
 
-  /** {@return the executable and its arguments} */
+  @Override
   public List<String> command() {
     return spec.command();
   }

@@ -3,7 +3,8 @@
  *
  * <ul>
  *   <li>{@link espalier.kernel.ServerProcess} spawns a server, reads its output, ends it, and never lets it outlive
- *       this JVM; {@link espalier.kernel.ServerOutput} knows what its lines mean.
+ *       this JVM; {@link espalier.kernel.ServerOutput} knows what its lines mean. Where something else may stand in for
+ *       a process, it is a {@link espalier.kernel.RunningServer}.
  *   <li>{@link espalier.kernel.OscMessage}, {@link espalier.kernel.OscBundle} and {@link espalier.kernel.TimeTag} are
  *       values; {@link espalier.kernel.OscCodec} turns them into bytes and back.
  *   <li>{@link espalier.kernel.Link} carries packets over UDP or TCP.
