@@ -13,9 +13,11 @@
 (def ^:private wire-gap "Pixels between wires, or a wire and a box." 8)
 
 (defn- layers-of
-  "The layer of each box, a vector: what leads nowhere is in the last."
+  "The layer of each box, a vector: what leads nowhere is in the last, what has no wires in
+  the first."
   [n wires]
   (let [depth (int-array n)
+        wired (into #{} (mapcat (fn [{[a] :from, [b] :to}] [a b])) wires)
         back  (group-by (comp first :from) wires)]
     (loop [i (dec (long n))]                               ; wires lead to boxes with higher numbers
       (when (<= 0 i)
@@ -23,7 +25,7 @@
           (aset depth i (int (max (aget depth i) (inc (aget depth (int to)))))))
         (recur (dec i))))
     (let [deepest (reduce max 0 depth)]
-      (mapv (fn [d] (- (long deepest) (long d))) depth))))
+      (into [] (map-indexed (fn [i d] (if (wired i) (- (long deepest) (long d)) 0))) depth))))
 
 (defn- with-knots
   "Items, which are the boxes and then the knots, the places of wires in the layers that
@@ -45,7 +47,7 @@
                       [items knots []] between)
               stops (concat [start] (map (fn [k] [k 0]) route) [end])]
           {:items items, :knots knots, :routes (conj routes route)
-           :links (into links (map vector) (map vector stops (rest stops)))}))
+           :links (into links (map vector stops (rest stops)))}))
       {:items items, :knots {}, :links [], :routes []}
       wires)))
 
@@ -54,7 +56,7 @@
 (defn- neighbours
   "From each item to its links on one side, `[offset-here item offset-there]`."
   [links near far]
-  (reduce (fn [m [link]]
+  (reduce (fn [m link]
             (let [[here here-y] (near link), [there there-y] (far link)]
               (update m here (fnil conj []) [here-y there there-y])))
           {} links))
@@ -72,19 +74,15 @@
   "How many links cross between the layers."
   [items links place]
   (let [spots (fn [[[a ay] [b by]]] [(+ (double (place a)) (share items a ay)) (+ (double (place b)) (share items b by))])
-        by-layer (group-by (fn [[[[a]]]] (:layer (nth items a))) links)]
+        by-layer (group-by (fn [[[a]]] (:layer (nth items a))) links)]
     (reduce (fn [n links]
-              (let [ends (double-array (map second (sort (map (comp spots first) links))))
+              (let [ends (double-array (map second (sort (map spots links))))
                     size (alength ends)]
-                (loop [i 0, n (long n)]
-                  (if (< i size)
-                    (recur (inc i)
-                           (let [e (aget ends i)]
-                             (loop [j (inc i), n n]
-                               (if (< j size)
-                                 (recur (inc j) (if (< (aget ends j) e) (inc n) n))
-                                 n))))
-                    n))))
+                (loop [i 0, j 1, n (long n)]
+                  (cond
+                    (< j size)       (recur i (inc j) (if (< (aget ends j) (aget ends i)) (inc n) n))
+                    (< (+ 2 i) size) (recur (inc i) (+ 2 i) n)
+                    :else            n))))
             0 (vals by-layer))))
 
 (defn- swept
@@ -180,7 +178,7 @@
   wires pass there."
   [{:keys [items links]} order]
   (let [widths (mapv (fn [layer] (double (reduce max 0 (map (comp :width items) layer)))) order)
-        passed (frequencies (map (fn [[[[a]]]] (:layer (items a))) (set links)))]
+        passed (frequencies (map (fn [[[a]]] (:layer (items a))) links))]
     (mapv vector
           (reductions + 0.0 (map (fn [l w] (+ (double w) (min 120.0 (+ 36.0 (* 3.0 (long (passed l 0))))))) (range (dec (count order))) widths))
           widths)))
@@ -192,15 +190,15 @@
   `wires`  `{:from [box offset], :to [box offset]}`, each from a box to one with a higher number
 
   Returns `:width` and `:height` of all, `:places`, `[x y]` of each box, and `:routes`, of each wire
-  the points `[x y]` that it passes: it is straight between the second and the third, the
-  fourth and the fifth, and so on, where it passes a layer.
+  the points `[x y]` that it passes: it is straight between the first and the second, the third and
+  the fourth, and so on, within a layer.
 
       (layout [{:width 50 :height 20} {:width 50 :height 20}] [{:from [0 10] :to [1 10]}])
-      ;=> {:width 139.0, :height 20.0, :places [[0.0 0.0] [89.0 0.0]], :routes [[[50.0 10.0] [89.0 10.0]]]}"
+      ;=> {:width 139.0, :height 20.0, :places [[0.0 0.0] [89.0 0.0]], :routes [[[50.0 10.0] [50.0 10.0] [89.0 10.0]]]}"
   [boxes wires]
   (if (empty? boxes)
     {:width 0.0, :height 0.0, :places [], :routes []}
-    (let [{:keys [items routes] :as graph} (with-knots boxes wires)
+    (let [{:keys [items routes] :as graph} (update (with-knots boxes wires) :links (comp vec distinct))
           order  (best-order graph)
           tops   (tops graph order)
           low    (double (reduce min (vals tops)))
@@ -213,7 +211,8 @@
        :height (double (reduce max 0.0 (map (fn [i] (+ (double (top i)) (double (:height (items i))))) (range (count items)))))
        :places (mapv (fn [i] [(left i) (top i)]) (range (count boxes)))
        :routes (mapv (fn [{[a ay] :from, [b by] :to} knots]
-                       (-> [[(+ (double (left a)) (double (:width (items a)))) (+ (double (top a)) (double ay))]]
+                       (-> [[(+ (double (left a)) (double (:width (items a)))) (+ (double (top a)) (double ay))]
+                            [(+ (double (left a)) (double (layer-width a))) (+ (double (top a)) (double ay))]]
                            (into (mapcat (fn [k] [[(left k) (top k)] [(+ (double (left k)) (double (layer-width k))) (top k)]])) knots)
                            (conj [(left b) (+ (double (top b)) (double by))])))
                      wires routes)})))

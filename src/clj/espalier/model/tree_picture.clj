@@ -125,11 +125,12 @@
 (defn- side-runs
   "What stands at the right of a header."
   [{:keys [id paused parallel marks]} {:keys [ids]}]
-  (let [{:keys [words]} marks]
-    (cond-> (mapv (fn [[class word]] [(keyword (str "text-" (name class))) (str word "   ")]) words)
-      parallel                             (conj [:key "parallel   "])
-      (and paused (not-any? #{[:changed "paused"]} words)) (conj [:note "paused   "])
-      (and ids (int? id) (<= 0 (long id))) (conj [:id (str id)]))))
+  (let [{:keys [words]} marks
+        runs (cond-> (mapv (fn [[class word]] [(keyword (str "text-" (name class))) word]) words)
+               parallel                             (conj [:key "parallel"])
+               (and paused (not-any? #{[:changed "paused"]} words)) (conj [:note "paused"])
+               (and ids (int? id) (<= 0 (long id))) (conj [:id (str id)]))]
+    (into [] (map-indexed (fn [i [class text]] [class (if (zero? (long i)) text (str "   " text))])) runs)))
 
 ;; ---- sizes from the leaves up, places from the top down
 
