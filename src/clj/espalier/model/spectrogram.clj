@@ -88,8 +88,8 @@
 
 (defn- hz-axis
   "The shapes of the frequencies at the left; `place` is from one to its value of the plot's axis."
-  [{:keys [x] :as plot} low-hz high-hz scale place]
-  (let [ticks (if (= :log scale)
+  [{:keys [x] :as plot} low-hz high-hz frequency-axis place]
+  (let [ticks (if (= :log frequency-axis)
                 (for [power [10 100 1000 10000], m [1 2 5], :let [hz (* (long power) (long m))], :when (<= (double low-hz) hz (double high-hz))] hz)
                 (drawing/ticks low-hz high-hz 8))]
     (mapcat (fn [hz]
@@ -120,15 +120,15 @@
   `:sample-rate-hz`         (default 44,100)
   `:window-size`            samples of a window, a power of two (default 2,048)
   `:range-db`               how far below the loudest is black (default 80)
-  `:scale`                  of the frequencies, :log (default) or :linear
+  `:frequency-axis`         :log (default) or :linear
   `:low-hz` `:high-hz`      which are shown (default from 30, or from 0 where linear, to half the sample rate)
   `:width-px` `:height-px`  of the picture (default 960 by 400)
   `:title`                  a line above it
 
       (picture samples {:sample-rate-hz 48000})"
-  [^floats xs {:keys [sample-rate-hz window-size range-db scale low-hz high-hz width-px height-px title]
-               :or   {sample-rate-hz 44100, window-size 2048, range-db 80, scale :log, width-px 960, height-px 400}}]
-  (let [log?    (= :log scale)
+  [^floats xs {:keys [sample-rate-hz window-size range-db frequency-axis low-hz high-hz width-px height-px title]
+               :or   {sample-rate-hz 44100, window-size 2048, range-db 80, frequency-axis :log, width-px 960, height-px 400}}]
+  (let [log?    (= :log frequency-axis)
         high-hz (double (or high-hz (/ (double sample-rate-hz) 2)))
         low-hz  (double (or low-hz (if log? 30 0)))
         place   (fn [hz] (if log? (Math/log (double hz)) (double hz)))
@@ -151,6 +151,6 @@
                  (conj [:image {:x (:x plot), :y top, :width (:width plot), :height rows, :columns (:width plot), :rows rows, :colours colours
                                 :pixels (pixels columns (double-array (map edge (range (inc rows)))) low high)}])
                  (conj (axis/frame plot))
-                 (into (hz-axis plot low-hz high-hz scale place))
+                 (into (hz-axis plot low-hz high-hz frequency-axis place))
                  (into (if (< seconds 0.2) (axis/horizontal (update plot :to #(* 1000.0 (double %))) "ms") (axis/horizontal plot "s")))
                  (into (legend plot low high)))}))

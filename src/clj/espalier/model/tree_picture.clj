@@ -2,9 +2,8 @@
   "Node trees as pictures, see `espalier.model.drawing`: groups around what they hold, in the
   order in which it plays. Nothing here recurses: trees may be of any depth."
   (:require
-   [clojure.string :as str]
    [espalier.model.drawing :as drawing]
-   [espalier.model.nesting :as nesting]
+   [espalier.model.outline :as outline]
    [espalier.model.tree :as tree]))
 
 (set! *warn-on-reflection* true)
@@ -18,75 +17,11 @@
 (def ^:private most-lines "Lines of controls." 3)
 (def ^:private longest-name "Characters." 48)
 
-;; ---- what is shown: rows of nodes, and of what is left out
-
-(defn- counted [n what] (str n " " what (when (not= 1 n) "s")))
-
-(defn- nodes-below
-  "How many nodes are below each row, an array."
-  ^longs [rows]
-  (let [n (long-array (count rows))]
-    (loop [i (dec (count rows))]
-      (when (pos? i)
-        (let [p (int (second (nth rows i)))]
-          (aset n p (+ (aget n p) 1 (aget n i)))
-          (recur (dec i)))))
-    n))
-
-(defn- omission [words] {:kind :omission, :words (str "… " words)})
-
-(defn- shown
-  "The rows of a tree of which groups hold no more than `most` nodes and none is deeper than
-  `depth`; what is left out is a row with its number."
-  [tree {:keys [depth most-children]}]
-  (let [rows   (nesting/rows tree)
-        below  (nodes-below rows)
-        n      (count rows)
-        sizes  (reduce (fn [sizes [_ p]] (update sizes p (fnil inc 0))) {} rows)
-        places (long-array n -1)                           ; the place among those shown; -1 where it is not
-        levels (long-array n)
-        held   (long-array n)]
-    (loop [i 0, out []]
-      (if (= i n)
-        out
-        (let [[node p] (nth rows i)
-              p        (long p)
-              top?     (neg? p)
-              parent   (if top? -1 (aget places p))
-              level    (if top? 0 (inc (aget levels p)))
-              nth-one  (if top? 0 (aget held p))
-              size     (long (get sizes p 0))
-              most     (if (= size (inc (long most-children))) size (long most-children))]   ; none is left out alone
-          (aset levels i level)
-          (when-not top? (aset held p (inc nth-one)))
-          (cond
-            (and (not top?) (neg? parent))
-            (recur (inc i) out)
-
-            (< nth-one most)
-            (let [place (count out)
-                  cut?  (and (= level (long depth)) (pos? (aget below i)))]
-              (when-not cut? (aset places i place))
-              (recur (inc i) (cond-> (conj out [(assoc node :level level) parent])
-                               cut? (conj [(omission (counted (aget below i) "node")) place]))))
-
-            (= nth-one most)
-            (recur (inc i) (conj out [(omission (str (- size most) " more")) parent]))
-
-            :else
-            (recur (inc i) out)))))))
-
 ;; ---- texts
 
-(defn- value-text [x]
-  (cond (number? x)     (drawing/number-text x)
-        (sequential? x) (str "[" (str/join " " (map value-text x)) "]")
-        (keyword? x)    (name x)
-        :else           (str x)))
-
 (defn- value-run [was? was x]
-  (let [text (drawing/cut (value-text x) 30)]
-    (cond was?        [:text-changed (if (nil? was) text (str (drawing/cut (value-text was) 16) " → " text))]
+  (let [text (drawing/cut (outline/value-text x) 30)]
+    (cond was?        [:text-changed (if (nil? was) text (str (drawing/cut (outline/value-text was) 16) " → " text))]
           (string? x) [:text-control text]
           :else       [:value text])))
 
@@ -118,7 +53,7 @@
   (let [k (when (some? k) (drawing/cut (pr-str k) longest-name))]
     (case kind
       :omission [[:note words]]
-      :synth    (cond-> [[:name (drawing/cut (if (some? def) (value-text def) "?") longest-name)]]
+      :synth    (cond-> [[:name (drawing/cut (if (some? def) (outline/value-text def) "?") longest-name)]]
                   k (conj [:key (str "  " k)]))
       (cond-> [[:name "group"]] k (conj [:key (str "  " k)])))))
 
@@ -212,7 +147,7 @@
 (defn- block
   "The shapes of a tree whose corner is at x, y, and its `:width` and `:height`."
   [tree options x y]
-  (let [rows (shown tree options)
+  (let [rows (outline/rows tree options)
         bare (= -1 (:id (first (first rows))))             ; a top that is only there to hold several
         rows (if bare (mapv (fn [[node p]] [(cond-> node (:level node) (update :level dec)) p]) rows) rows)
         all  (laid-out rows options)
@@ -227,8 +162,6 @@
      :width  (if bare (- (double width) (* 2 (long pad))) width)
      :height height
      :empty? (and bare (= 1 (count boxes)))}))
-
-(def ^:private defaults {:ids true, :controls true, :depth 24, :most-children 40})
 
 (defn- notes-at [notes y]
   (map-indexed (fn [i note] [:text {:class :note, :x margin, :y (+ (double y) (* 16 (long i)))} note]) notes))
@@ -245,7 +178,7 @@
 
       (picture {:kind :group, :id 1, :children [{:kind :synth, :def \"bell\", :controls {\"freq\" 440.0}}]} {})"
   [tree options]
-  (let [options (merge defaults options)
+  (let [options (merge outline/defaults options)
         {:keys [shapes width height empty?]} (block tree options margin margin)
         notes   (cond-> (tree/shortcomings tree options) empty? (conj "no nodes"))
         foot    (if (seq notes) (+ 8 (* 16 (count notes))) 0)]
@@ -258,7 +191,7 @@
   "Two trees beside each other, of which nodes have `:marks`, see
   `espalier.model.marks`, and lines of text below them. Options as of `picture`."
   [before after lines options]
-  (let [options (merge defaults options)
+  (let [options (merge outline/defaults options)
         top     (+ (long margin) 24)
         left    (block before options margin top)
         x       (+ (long margin) (max 120.0 (double (:width left))) 36)
