@@ -13,10 +13,10 @@
 
   | | |
   |---|---|
-  | a server handle, a group or synth of one | its node tree, asked for now |
+  | a server handle, a group of one | its node tree, asked for now |
   | what `espalier.core/query-tree` returns, a tree as one declares it | the tree |
   | a plan or report of `espalier.core` | the tree before and after, with what changes |
-  | edits, with `{:before tree}` | the same |
+  | edits, a vector, with `{:before tree}` | the same |
   | a tree, with `{:before tree}` | the same, of the edits between the two |
   | a SynthDef | its UGens and controls, what they read, constants in their place |
   | an envelope of `espalier.env` | its levels over time |
@@ -31,7 +31,7 @@
             the picture is a PNG
 
   of trees and edits `:ids` `:controls` (whether they are shown, default true), `:depth` (levels, default
-  24), `:most-children` (nodes of a group, default 40), `:before`, and of handles, groups, synths and buffers `:timeout-ms`;
+  24), `:most-children` (nodes of a group, default 40), `:before`, and of handles, groups and buffers `:timeout-ms`;
   of envelopes `:width-px` `:height-px` `:title`; of samples `:sample-rate-hz` (of files and buffers their own), `:channel-count`
   (where channels take turns, default 1), `:width-px`, `:lane-height-px` `:title`; of spectrograms
   `:channel` (default 0), and what `espalier.model.spectrogram/picture` takes.
@@ -76,14 +76,26 @@
                     ". (doc espalier.picture) lists what can be drawn.")
                {:value x}))
 
+(defn- edits? [x]
+  (and (vector? x) (every? #(and (map? %) (:edit %)) x)))
+
 (defn- top
   "The nodes of a form, or of a tree as a query returns it, in a group that is not drawn."
   [x]
-  {:kind :group, :id -1, :children (if (and (map? x) (contains? #{:group :synth} (:kind x))) [x] (tree/nodes x))})
+  {:kind :group, :id -1, :children (tree/nodes x)})
 
 (defn- change [before edits]
   (tree/apply-edits (:children before) edits)              ; which tells of edits that do not fit
   [:change before (vec edits)])
+
+(defn- change-to
+  "From the tree `before` to what x is: edits, a tree, or a server with its tree."
+  [before x opts]
+  (let [before (top before)]
+    (change before
+            (cond (edits? x)           x
+                  (instance? Server x) (diff/diff before (top (sc/query-tree x (select-keys opts [:timeout-ms]))))
+                  :else                (diff/diff before (top x))))))
 
 (defn- interleaved
   "The channels of samples that take turns, as float arrays."
@@ -116,13 +128,10 @@
 (defn- array-of-numbers? [x]
   (or (instance? float/1 x) (instance? double/1 x) (instance? int/1 x) (instance? long/1 x) (instance? short/1 x)))
 
-(defn- edits? [x]
-  (and (sequential? x) (seq x) (every? #(and (map? %) (:edit %)) x)))
-
 (defn- of-entity [{:keys [kind id server] :as x} opts]
   (case kind
     :buffer         (of-buffer x opts)
-    (:group :synth) [:tree (sc/query-tree server (merge {:group id} (select-keys opts [:timeout-ms])))]
+    :group          [:tree (sc/query-tree server (merge {:group id} (select-keys opts [:timeout-ms])))]
     (throw (no-picture x))))
 
 (defn- of-map [{:keys [kind edits before] :as x}]
@@ -143,9 +152,8 @@
   "What `x` is for a picture."
   [x {:keys [before channel-count] :as opts}]
   (cond
-    (and (contains? opts :before) (edits? x)) (change (top before) x)
-    (contains? opts :before)                  (let [before (top before)] (change before (diff/diff before (top (if (instance? Server x) (sc/query-tree x) x)))))
-    (edits? x)                                (throw (error/error :no-picture "Edits alone make no picture: give the tree that they change, (picture/svg edits {:before tree}), or a whole plan, (picture/svg (sc/plan s tree))." {:edits x}))
+    (contains? opts :before)                  (change-to before x opts)
+    (and (edits? x) (seq x))                  (throw (error/error :no-picture "Edits alone make no picture: give the tree that they change, (picture/svg edits {:before tree}), or a whole plan, (picture/svg (sc/plan s tree))." {:edits x}))
     (instance? Server x)                      [:tree (sc/query-tree x (select-keys opts [:timeout-ms]))]
     (entity/entity? x)                        (of-entity x opts)
     (map? x)                                  (of-map x)

@@ -95,9 +95,10 @@
 
 (defn- ugen-line [i {:keys [kind title rate rows value note outputs]}]
   (let [middle (field (str/join " " (remove nil? (if (= :control kind) [title value note] [title (ugen/suffix rate)]))))
+        middle (if (= 1 (count outputs)) (str "<o0> " middle) middle)
         fields (remove nil? [(ports "i" (map (fn [{:keys [value], row-name :name}] (if value (str row-name " " value) row-name)) rows))
                              middle
-                             (ports "o" (if (< 1 (count outputs)) outputs (map (constantly "") outputs)))])]
+                             (when (< 1 (count outputs)) (ports "o" outputs))])]
     (str "n" i " [shape=" (if (= :control kind) "Mrecord" "record") ", color=\"" (colour rate)
          "\", fillcolor=\"" (colour (if (= :control kind) :pill :card)) "\", style=filled, label=\"{" (str/join "|" fields) "}\"]")))
 
