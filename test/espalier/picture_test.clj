@@ -108,11 +108,11 @@
                         p]))
                    (nesting/rows tree)))))
 
-(defspec any-tree-is-well-formed 40
+(defspec any-tree-is-well-formed 20
   (prop/for-all [tree any-tree, dark gen/boolean]
     (some? (parsed (picture/svg tree {:theme (if dark :dark :auto)})))))
 
-(defspec any-change-is-well-formed-and-marked 40
+(defspec any-change-is-well-formed-and-marked 20
   (prop/for-all [[a b] (trees/pair {})]
     (let [edits (tree/diff a b)
           words (set (mapcat #(str/split % #"\s+") (texts (picture/svg edits {:before a}))))]
@@ -132,7 +132,7 @@
                             x)))
        shapes))
 
-(defspec nothing-is-beyond-the-frame 60
+(defspec nothing-is-beyond-the-frame 25
   (prop/for-all [tree any-tree]
     (let [{:keys [width shapes]} (tree-picture/picture tree {})]
       (every? #(<= (double %) (double width)) (right-edges shapes)))))

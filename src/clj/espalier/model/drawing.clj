@@ -109,7 +109,7 @@
 (defn text-width
   "How many pixels a text of this class is wide, or runs of texts, which have classes of their own, at the most.
 
-      (text-width :name \"bell\")  ;=> 26.73"
+      (text-width :name \"bell\")  ;=> 25.8258"
   ^double [class text]
   (if (string? text)
     (let [{:keys [size bold]} (styles class)]
