@@ -30,6 +30,7 @@
    (java.nio.file Files)
    (java.util Base64)
    (javax.imageio ImageIO)
+   (javax.sound.sampled AudioFileFormat$Type AudioFormat AudioInputStream AudioSystem)
    (javax.xml.parsers DocumentBuilderFactory)
    (org.w3c.dom Document Element)
    (org.xml.sax InputSource)))
@@ -231,6 +232,20 @@
       (is (< 10 (count (set (for [x (range (.getWidth drawn)), y (range 0 (.getHeight drawn) 2)] (.getRGB drawn (int x) (int y))))))
           "and there is something on it"))))
 
+(deftest a-recording-is-drawn
+  (let [file (File/createTempFile "take" ".wav")]
+    (try
+      (AudioSystem/write (AudioInputStream. (ByteArrayInputStream. (byte-array 96000)) (AudioFormat. 48000 16 2 true false) 24000)
+                         AudioFileFormat$Type/WAVE file)
+      (let [svg (picture/svg file)]
+        (is (= [(.getName file) "0.5 s"] [(first (texts svg)) (last (texts svg))])))
+      (is (= 2 (count (embedded (picture/svg (str file) {:as :spectrogram, :channel 1})))) "the sound and the colours")
+      (spit file "no sound")
+      (is (= :truncated-wav (servers/error-of #(picture/svg file))))
+      (spit file "this is no recording at all")
+      (is (= :not-a-wav (servers/error-of #(picture/svg file))))
+      (finally (.delete file)))))
+
 (deftest samples-that-are-no-numbers-are-told
   (is (some #{"2 samples are no number, drawn as 0."} (texts (picture/svg (float-array [0 Float/NaN 1 Float/POSITIVE_INFINITY])))))
   (is (some? (parsed (picture/svg (float-array 0))))))
@@ -245,6 +260,10 @@
                     :invalid-option #(picture/svg before {:theme :drak})
                     :no-such-node   #(picture/svg [{:edit :free, :node :nobody}] {:before before})}]
     (is (= code (servers/error-of f))))
+  (doseq [opts [{:window-size 1000} {:width-px 3} {:channel 0.5} {:low-hz 0} {:low-hz 500, :high-hz 400} {:sample-rate-hz 0} {:channel-count 0}]]
+    (is (= :invalid-option (servers/error-of #(picture/svg [0 1] (assoc opts :as :spectrogram)))) (str opts)))
+  (is (= :no-such-channel (servers/error-of #(picture/svg [0 1] {:as :spectrogram, :channel 1}))))
+  (is (= :unknown-option (servers/error-of #(picture/svg before {:title "tree"}))) "one of another kind of picture")
   (is (= :no-picture (servers/error-of #(picture/svg (tree/diff before after)))))
   (is (= :no-picture (servers/error-of #(picture/dot (env/perc)))))
   (is (= :no-picture (servers/error-of #(picture/svg (env/perc (sin-osc:ar 1))))))

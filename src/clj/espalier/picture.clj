@@ -121,7 +121,7 @@
 
 (defn- of-file [x]
   (let [path (str x)
-        {:keys [channels sample-rate-hz]} (do (wav/level path) (sound-file/facts path))]
+        {:keys [channels sample-rate-hz] :or {channels 1}} (sound-file/facts path)]
     [:samples (mapv #(wav/samples path %) (range channels))
      {:sample-rate-hz sample-rate-hz, :title (.getName (File. path))}]))
 
@@ -175,23 +175,29 @@
 
 (def ^:private all-options (into #{:theme :scale} cat (vals known-options)))
 
-(defn- check-number [opts k]
+(defn- check-option [opts k fine? what]
   (let [x (get opts k)]
-    (when-not (or (nil? x) (and (number? x) (pos? (double x)) (Double/isFinite (double x))))
-      (throw (error/error :invalid-option (str k " is a number above 0, not " (pr-str x) ".") {:option k, :value x})))))
+    (when-not (or (nil? x) (fine? x))
+      (throw (error/error :invalid-option (str k " is " what ", not " (pr-str x) ".") {:option k, :value x})))))
 
 (defn- check-one-of [opts k allowed]
-  (when-not (or (nil? (get opts k)) (some #{(get opts k)} allowed))
-    (throw (error/error :invalid-option (str k " is one of " (str/join ", " allowed) ", not " (pr-str (get opts k)) "." (error/hint (get opts k) allowed)) {:option k, :value (get opts k)}))))
+  (check-option opts k (set allowed) (str "one of " (str/join ", " allowed))))
+
+(defn- positive? [x] (and (number? x) (pos? (double x)) (Double/isFinite (double x))))
+
+(defn- power-of-two? [x] (and (int? x) (<= 16 (long x) 1048576) (= 1 (Long/bitCount (long x)))))
 
 (defn- check
   "Throws where an option is wrong, or is not one of pictures of this kind."
-  [kind opts]
+  [kind {:keys [low-hz] :as opts}]
   (options/check-call opts (into #{:theme :scale} (known-options kind)))
-  (run! #(check-number opts %) [:sample-rate-hz :range-db :low-hz :high-hz :scale])
-  (doseq [k [:width-px :height-px :lane-height-px], :when (contains? opts k)]
-    (when-not (and (int? (opts k)) (<= 200 (long (opts k)) 20000))
-      (throw (error/error :invalid-option (str k " is a number of pixels from 200 to 20000, not " (pr-str (opts k)) ".") {:option k, :value (opts k)}))))
+  (run! #(check-option opts % positive? "a number above 0") [:sample-rate-hz :range-db :high-hz :scale])
+  (run! #(check-option opts % (fn [x] (and (int? x) (<= 200 (long x) 20000))) "a number of pixels from 200 to 20000") [:width-px :height-px :lane-height-px])
+  (run! #(check-option opts % nat-int? "a whole number, 0 or more") [:depth :most-children :channel])
+  (check-option opts :low-hz (fn [x] (or (positive? x) (and (number? x) (zero? (double x)) (= :linear (:frequency-axis opts)))))
+                "a number above 0, or 0 with {:frequency-axis :linear}")
+  (check-option opts :high-hz (fn [x] (< (double (or low-hz 30)) (double x))) "above :low-hz")
+  (check-option opts :window-size power-of-two? "a power of two from 16 to 1048576")
   (check-one-of opts :theme [:auto :light :dark])
   (check-one-of opts :as [:waveform :spectrogram])
   (check-one-of opts :frequency-axis [:log :linear]))
@@ -205,6 +211,7 @@
 
 (defn- checked-subject [x opts]
   (options/check-call opts all-options)                    ; before a server is asked
+  (check-option opts :channel-count pos-int? "a whole number, 1 or more")
   (let [[kind :as found] (subject x opts)]
     (check kind opts)
     found))
