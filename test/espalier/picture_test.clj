@@ -12,6 +12,8 @@
    [espalier.env :as env]
    [espalier.instruments :as instruments]
    [espalier.model.drawing :as drawing]
+   [espalier.model.envelope :as envelope]
+   [espalier.model.envelope-picture :as envelope-picture]
    [espalier.model.graph-picture :as graph-picture]
    [espalier.model.nesting :as nesting]
    [espalier.model.synthdef :as model]
@@ -22,7 +24,7 @@
    [espalier.synthdef :as synthdef :refer [defsynth]]
    [espalier.tree :as tree]
    [espalier.trees :as trees]
-   [espalier.ugens :refer [out:ar sin-osc:ar]])
+   [espalier.ugens :refer [env-gen:ar out:ar record-buf:ar sin-osc:ar]])
   (:import
    (java.awt GraphicsEnvironment)
    (java.awt.image BufferedImage)
@@ -297,5 +299,35 @@
       (testing "a buffer"
         (let [b (sc/add-buffer! s {:samples [0 1 0 -1 0 1 0 -1], :channel-count 2})]
           (is (= ["Buffer 0"] (take 1 (texts (picture/svg b)))))))
+      (testing "control buses"
+        (let [buses (sc/add-bus-group! s {:count 2})
+              _     (sc/set-buses! buses [0.25 -0.5])
+              seen  (picture/bus-samples buses {:duration-ms 20, :interval-ms 5})]
+          (is (= [[0.25 0.25 0.25 0.25 0.25] [-0.5 -0.5 -0.5 -0.5 -0.5]] (mapv vec (:channels seen))))
+          (is (= ["Buses from 0" "20 ms"] [(first (texts (picture/svg seen))) (last (texts (picture/svg seen)))]))))
       (testing "what is asked in vain"
         (is (= :no-picture (servers/error-of #(picture/svg (sc/add-bus! s)))))))))
+
+(def ^:private shapes [:step :lin :exp :sin :wel -4 5 :sqr :cub :hold])
+
+(deftest envelopes-are-drawn-as-the-server-plays-them
+  (servers/each-kind [(first servers/kinds)] {}
+    (fn [s]
+      (let [frames   4410
+            buffer   (sc/add-buffer! s {:frame-count frames, :channel-count (count shapes)})
+            recorder (synthdef/synthdef "recorder" '[buffer 0]
+                                        (fn [buffer]
+                                          (record-buf:ar (mapv #(env-gen:ar (env/envelope [0.1 1 1] [0.1 1] %)) shapes) buffer :loop 0 :done-action :free-self)))
+            ended    (promise)]
+        (sc/on-osc! s "/n_end" (fn [_] (deliver ended true)) {:once true})
+        (sc/add-synthdefs! s recorder)
+        (sc/add-synth! s recorder {:buffer buffer})
+        (is (deref ended 5000 false))
+        (let [^floats heard (sc/get-sample-range buffer 0 (* frames (count shapes)))]
+          (doseq [[c shape] (map-indexed vector shapes)]
+            (testing shape
+              (is (every? (fn [i]
+                            (< (abs (- (aget heard (+ (long c) (* (long i) (count shapes))))
+                                       (double (envelope-picture/level (envelope/shape-number shape) (if (number? shape) shape 0) 0.1 1.0 (/ (long i) (double frames))))))
+                               0.002))
+                          (range 10 (- frames 10) 20))))))))))

@@ -22,6 +22,7 @@
   | an envelope of `espalier.env` | its levels over time |
   | a buffer, an array or sequence of numbers, a sequence of arrays (one a channel) | their waveform |
   | the path of a WAV file | its waveform |
+  | what `bus-samples` returns | the values of control buses over time |
 
   Samples, buffers and WAV files are drawn with `{:as :spectrogram}` as the loudness of each frequency over time.
 
@@ -57,6 +58,7 @@
    [espalier.model.ugen-graph :as ugen-graph]
    [espalier.model.wave-picture :as wave-picture]
    [espalier.runtime.handle]
+   [espalier.runtime.polling :as polling]
    [espalier.runtime.sound-file :as sound-file]
    [espalier.tree :as tree]
    [espalier.wav :as wav])
@@ -140,6 +142,7 @@
     (= :envelope kind)                 [:envelope x]
     (and (sequential? edits) before)   (change (top before) edits)
     (contains? #{:group :synth} kind)  [:tree x]
+    (= :samples kind)                  [:samples (:channels x) (select-keys x [:sample-rate-hz :title])]
     :else                              (throw (no-picture x))))
 
 (defn- of-sequence [xs {:keys [channel-count] :or {channel-count 1}}]
@@ -307,3 +310,29 @@
    (let [file (save! x (or path (File/createTempFile "espalier-" ".svg")) (dissoc opts :path))]
      ((requiring-resolve 'espalier.runtime.desktop/open!) file)
      file)))
+
+(defn bus-samples
+  "The values of a control bus, or of a control bus group, over some time, by asking the server for them again
+  and again: what can be drawn. Blocks that long.
+
+  `:duration-ms`  how long, in milliseconds (default 1,000)
+  `:interval-ms`  how far apart, in milliseconds (default 10); what changes faster is missed
+  `:timeout-ms`   how long each question may take (default: the handle's, 5,000)
+
+  Returns `{:kind :samples, :channels [float-array …], :sample-rate-hz 100.0, :title \"Bus 3\"}`.
+
+  Throws what `espalier.core/get-bus` throws, `:espalier.error/invalid-option`.
+
+      (picture/show (picture/bus-samples lfo))"
+  ([bus] (bus-samples bus {}))
+  ([{:keys [kind id] :as bus} opts]
+   (options/check-call opts #{:duration-ms :interval-ms :timeout-ms})
+   (let [{:keys [duration-ms interval-ms]} (merge {:duration-ms 1000, :interval-ms 10} opts)
+         wait (select-keys opts [:timeout-ms])]
+     (run! #(check-option {:duration-ms duration-ms, :interval-ms interval-ms} % positive? "a number above 0") [:duration-ms :interval-ms])
+     {:kind           :samples
+      :channels       (polling/poll (if (= :bus-group kind) #(sc/get-buses bus wait) #(vector (sc/get-bus bus wait)))
+                                    (inc (long (/ (double duration-ms) (double interval-ms))))
+                                    interval-ms)
+      :sample-rate-hz (/ 1000.0 (double interval-ms))
+      :title          (if (= :bus-group kind) (str "Buses from " id) (str "Bus " id))})))

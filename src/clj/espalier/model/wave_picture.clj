@@ -64,20 +64,26 @@
     (into [[:path {:class :curve, :d (into [(into [:M] (spot 0))] (map (fn [i] (into [:L] (spot i)))) (range 1 n))}]]
           (when dots? (map (fn [i] (let [[x y] (spot i)] [:circle {:class :dot, :x x, :y y, :r 3}])) (range n))))))
 
+(defn- many?
+  "Whether there are too many samples for a line from each to the next."
+  [{:keys [width]} n]
+  (< (* 2 (long width)) (long n)))
+
 (defn- lane-shapes [plot ^floats xs]
   (let [n (alength xs)]
     (-> (vec (axis/vertical plot))
-        (into (cond (zero? n)                           []
-                    (< (* 2 (long (:width plot))) n)    (outline plot xs)
-                    :else                               (line (assoc plot :from 0, :to (max 1 (dec n))) xs)))
-        (conj (axis/frame plot)))))
+        (conj (axis/frame plot))
+        (into (cond (zero? n)      []
+                    (many? plot n) (outline plot xs)
+                    :else          (line (assoc plot :from 0, :to (max 1 (dec n))) xs))))))
 
 (defn- time-axis
-  "The shapes of the axis of `most` samples."
+  "The shapes of the axis of `most` samples. A line ends at the last of them."
   [plot most sample-rate-hz]
-  (let [seconds (when sample-rate-hz (/ (long most) (double sample-rate-hz)))]
+  (let [end     (if (many? plot most) most (max 0 (dec (long most))))
+        seconds (when sample-rate-hz (/ (long end) (double sample-rate-hz)))]
     (cond
-      (nil? seconds)           (axis/horizontal (assoc plot :to (max 1 (dec (long most)))) "samples")
+      (nil? seconds)           (axis/horizontal (assoc plot :to (max 1 (long end))) "samples")
       (< (double seconds) 0.2) (axis/horizontal (assoc plot :to (max 1e-9 (* 1000.0 (double seconds)))) "ms")
       :else                    (axis/horizontal (assoc plot :to seconds) "s"))))
 
