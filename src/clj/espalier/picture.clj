@@ -37,7 +37,8 @@
   (where channels take turns, default 1), `:width-px`, `:lane-height-px` `:title`; of spectrograms
   `:channel` (default 0), and what `espalier.model.spectrogram/picture` takes.
 
-  The same value is the same text, byte for byte."
+  The same value is the same text, byte for byte; spectrograms hold pixels that one Java packs as
+  another may not."
   (:require
    [clojure.java.io :as io]
    [clojure.string :as str]

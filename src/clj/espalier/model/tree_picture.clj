@@ -199,7 +199,8 @@
         height  (max (double (:height left)) (double (:height right)))
         below   (+ top height)
         most    20
-        lines   (if (< most (count lines)) (conj (vec (take most lines)) (str "… " (- (count lines) most) " more")) lines)
+        lines   (mapv #(drawing/cut % 110) lines)
+        lines   (if (< most (count lines)) (conj (subvec lines 0 most) (str "… " (- (count lines) most) " more")) lines)
         head    (fn [x text] [:text {:class :title, :x x, :y (+ (long margin) 12)} text])
         none    (fn [{:keys [empty?]} x] (when empty? [[:text {:class :note, :x x, :y (+ top 14)} "no nodes"]]))]
     {:title  "Change of a node tree"
