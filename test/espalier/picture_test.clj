@@ -115,6 +115,13 @@
   (prop/for-all [tree any-tree, dark gen/boolean]
     (some? (parsed (picture/svg tree {:theme (if dark :dark :auto)})))))
 
+(defspec any-name-is-one-text-of-graphviz 20
+  (prop/for-all [tree any-tree]
+    (let [dot (picture/dot tree)]
+      (and (not (re-find #"[\u0000-\u0009\u000b-\u001f]" dot))
+           ;; Outside of what is quoted there are only words, numbers and signs.
+           (every? #(re-matches #"[\w\s{}\[\]=,;:>.-]*" %) (str/split dot #"\"(?:[^\"\\]|\\.)*\""))))))
+
 (defspec any-change-is-well-formed-and-marked 20
   (prop/for-all [[a b] (trees/pair {})]
     (let [edits (tree/diff a b)

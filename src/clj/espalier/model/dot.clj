@@ -11,12 +11,12 @@
 (defn- quoted
   "A text as a label that says just that: Graphviz has escapes and entities of its own."
   [text]
-  (str "\"" (str/escape (str text) {\" "\\\"", \\ "\\\\", \& "&amp;", \newline "\\n", \return "", \tab " "}) "\""))
+  (str "\"" (drawing/printable (str/escape (str text) {\" "\\\"", \\ "\\\\", \& "&amp;", \newline "\\n"})) "\""))
 
 (defn- field
   "A text within the label of a record, and within quotes."
   [text]
-  (str/escape (str text) {\" "\\\"", \\ "\\\\", \& "&amp;", \{ "\\{", \} "\\}", \| "\\|", \< "\\<", \> "\\>", \space "\\ ", \newline "\\n", \return "", \tab "\\ "}))
+  (str/escape (drawing/printable text) {\" "\\\"", \\ "\\\\", \& "&amp;", \{ "\\{", \} "\\}", \| "\\|", \< "\\<", \> "\\>", \space "\\ "}))
 
 (defn- colour [k] (first (drawing/colours k)))
 

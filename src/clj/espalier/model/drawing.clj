@@ -117,6 +117,22 @@
          0.001 (long (reduce (fn [n c] (+ (long n) (char-width (long (int c))))) 0 text))))
     (reduce (fn [n [class text]] (+ (double n) (text-width class text))) 0.0 text)))
 
+(defn printable
+  "A text in one line, in which what neither XML nor Graphviz has a place for is replaced.
+
+      (printable \"a\\nb\")  ;=> \"a b\""
+  [text]
+  (let [text (str text)
+        out  (StringBuilder.)
+        n    (.length text)]
+    (loop [i 0]
+      (when (< i n)
+        (let [c    (.codePointAt text i)
+              fine (or (<= 0x20 c 0xd7ff) (<= 0xe000 c 0xfffd) (<= 0x10000 c 0x10ffff))]
+          (.appendCodePoint out (int (cond fine c, (<= 9 c 13) 0x20, :else 0xfffd)))
+          (recur (+ i (Character/charCount c))))))
+    (str out)))
+
 (defn cut
   "A text of which no more than `most` characters are left, the last an ellipsis where it
   was longer.

@@ -10,25 +10,12 @@
 
 (set! *warn-on-reflection* true)
 
-(defn- allowed
-  "A text in which what XML has no place for is replaced."
-  [^String text]
-  (let [out (StringBuilder.)
-        n   (.length text)]
-    (loop [i 0]
-      (when (< i n)
-        (let [c    (.codePointAt text i)
-              fine (or (<= 0x20 c 0xd7ff) (<= 0xe000 c 0xfffd) (<= 0x10000 c 0x10ffff))]
-          (.appendCodePoint out (int (cond fine c, (<= 9 c 13) 0x20, :else 0xfffd)))
-          (recur (+ i (Character/charCount c))))))
-    (str out)))
-
 (defn escape
   "A text as it stands in XML, between tags or in an attribute.
 
       (escape \"<&\\\">\")  ;=> \"&lt;&amp;&quot;&gt;\""
   [text]
-  (str/escape (allowed (str text)) {\& "&amp;", \< "&lt;", \> "&gt;", \" "&quot;"}))
+  (str/escape (drawing/printable text) {\& "&amp;", \< "&lt;", \> "&gt;", \" "&quot;"}))
 
 (defn- number
   "A number with at most two digits behind the point."
