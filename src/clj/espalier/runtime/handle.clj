@@ -71,7 +71,11 @@
     :quitting :process-quit :quit :process-died :server-silent :connection-closed :lost :woke :command-failed
     :handler-failed :handler-behind :malformed-packet :late :reconcile-failed :drifted})
 
-(defn- check-events [wanted]
+(defn check-events
+  "The names of events as a set, of one or a collection.
+
+  Throws `:espalier.error/unknown-event`."
+  [wanted]
   (let [wanted (if (keyword? wanted) [wanted] wanted)]
     (doseq [event (if (coll? wanted) wanted [wanted])]
       (when-not (events event)
