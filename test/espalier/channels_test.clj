@@ -33,10 +33,11 @@
         starts (channels/osc s "/n_go")]
     (sc/boot! s)
     (is (= "#<Channel of lifecycle events>" (str all)))
+    (is (= ["/n_go" 1 0] (take 3 (soon starts))) "the default group")
     (sc/quit! s)
+    (is (= [] (rest-of starts)))
     (is (= [:booting :process-booted :connecting :connected :booted :quitting :process-quit :disconnected :quit] (map :event (rest-of all))))
     (is (= [:booted] (map :event (rest-of one))))
-    (is (= ["/n_go" 1 0] (take 3 (first (rest-of starts)))))
     (is (= "#<Channel of lifecycle events, closed>" (str all)))
     (testing "one of the next boot is another"
       (let [again (channels/events s {:events [:booting]})]

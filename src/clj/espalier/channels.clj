@@ -134,11 +134,12 @@
      stream)))
 
 (defn- until-it-ends!
-  "Closes a channel when the login of `s` has ended."
-  [s stream]
-  (let [id (handle/on-lifecycle! s :disconnected (fn [_] (a/close! stream)))]
-    (when-closed! stream #(handle/off! s id))
-    stream))
+  "Closes a channel when the login of `s` has ended; `close!`, where it is given, does that."
+  ([s stream] (until-it-ends! s stream #(a/close! stream)))
+  ([s stream close!]
+   (let [id (handle/on-lifecycle! s :disconnected (fn [_] (close!)))]
+     (when-closed! stream #(handle/off! s id))
+     stream)))
 
 ;; ---- OSC messages
 
@@ -160,7 +161,8 @@
    (let [stream (stream (str "OSC " (if (fn? pattern) "messages" (pr-str pattern))) opts 1024)
          id     (handle/on-osc! s pattern (fn [message] (give! stream message)) false)]
      (when-closed! stream #(handle/off! s id))
-     (until-it-ends! s stream))))
+     ;; Behind the messages that came before.
+     (until-it-ends! s stream (fn [] (handle/behind! s id #(a/close! stream)))))))
 
 ;; ---- what is looked at again and again
 

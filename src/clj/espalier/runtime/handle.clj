@@ -197,6 +197,11 @@
   (check-function f)
   (dispatch/handle! (.-dispatcher s) pattern f once?))
 
+(defn behind!
+  "Calls `f` behind the messages that wait for a handler of `on-osc!`, on its thread."
+  [^Server s id f]
+  (dispatch/behind! (.-dispatcher s) id f))
+
 ;; ---- one change of state at a time
 
 (defn locked
