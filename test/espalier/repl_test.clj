@@ -136,7 +136,14 @@
             (quietly repl/stop)
             (quietly repl/undo)
             (is (= ["organ" "pad"] (playing)))))
-        (quietly repl/stop)
+        (testing "nor one whose place is gone, and the step is taken all the same"
+          (let [g (sc/add-group! s {:confirm true})]
+            (quietly #(repl/play :lead {} {:target g}))
+            (quietly repl/stop)
+            (sc/free! g {:confirm true})
+            (is (re-find #"^undo: 1 synth cannot be started again: #<Group \d+> is not there any more" (line repl/undo)))
+            (is (= ["organ" "pad"] (playing)))
+            (is (re-find #"^stop: 1 freed" (line repl/stop)))))
         (sc/free! by-hand)))))
 
 (deftest the-tree-is-shown

@@ -64,7 +64,8 @@
 
 (defn server
   "The handle of the prompt's server, for the functions of `espalier.core`. It is made when it
-  is asked for first, offline.
+  is asked for first, offline; and anew when all of Espalier was loaded again: quit before
+  that, or the server lives as long as the JVM.
 
       (sc/set-controls! (sc/default-group (server)) {:amp 0.1})"
   []
@@ -73,8 +74,9 @@
       (cond
         (instance? Server s) s
         (nil? s)             (adopt (sc/server))
-        ;; The code was loaded again, and this handle is of the old one.
-        :else                (do (.close ^Closeable s) (adopt (sc/server)))))))
+        ;; All the code was loaded again, and this handle is of the old one, which may not even be closed.
+        :else                (do (try (.close ^Closeable s) (catch ClassCastException _))
+                                 (adopt (sc/server)))))))
 
 (defn- online
   "The handle, online."
@@ -282,8 +284,9 @@
 
 (defn- done
   "What a step has done, in words."
-  [{:keys [report started freed]}]
-  (let [words (remove nil? [(when (seq started) (str/join ", " (map str started)))
+  [{:keys [report started freed failed]}]
+  (let [words (remove nil? [(when (seq failed) (str (counted (count failed) "synth") " cannot be started again: " (ex-message (first (vals failed)))))
+                            (when (seq started) (str/join ", " (map str started)))
                             (when (seq freed) (str (counted (count freed) "synth") " freed"))
                             (some-> report pr-str (str/replace #"^#<Report |>$" ""))])]
     (if (seq words) (str/join ", " words) "nothing has changed")))

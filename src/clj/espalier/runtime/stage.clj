@@ -105,36 +105,46 @@
   (send-instruments! s (names-in tree))
   (reconcile/reconcile! s tree {}))
 
+(defn- start-all!
+  "Starts voices, by number, and notes who plays them. Where not all must be started, those that
+  cannot be are passed over. Returns `:started`, and `:failed`, from number to error."
+  [s stage voices must?]
+  (reduce (fn [result [n voice]]
+            (try
+              (let [synth (start! s voice)]
+                (swap! stage update :synths assoc n synth)
+                (update result :started conj synth))
+              (catch clojure.lang.ExceptionInfo e
+                (when must? (throw e))
+                (assoc-in result [:failed n] e))))
+          {:started [], :failed {}}
+          (sort-by key voices)))
+
 (defn- become!
   "Makes what plays what `value` says; returns what was done."
-  [s stage value]
+  [s stage value must?]
   (let [{:keys [history synths]} @stage
         {old-tree :tree, old-voices :voices} (:now history)
         gone   (remove (:voices value) (keys old-voices))
-        new    (sort (remove old-voices (keys (:voices value))))
         report (when (not= old-tree (:tree value))
                  (declare! s (:tree value)))
         freed  (into [] (keep synths) gone)]
     (run! end! freed)
     (swap! stage update :synths #(apply dissoc % gone))
-    {:report  report
-     :freed   freed
-     :started (mapv (fn [n]
-                      (let [synth (start! s (get (:voices value) n))]
-                        (swap! stage update :synths assoc n synth)
-                        synth))
-                    new)}))
+    (assoc (start-all! s stage (apply dissoc (:voices value) (keys old-voices)) must?)
+           :report report, :freed freed)))
 
 (defn- step!
   "Takes a step in the history, that which `next` says. Returns what was done, nil where there
-  is no such step. What throws is no step."
-  [s stage next]
+  is no such step. What throws is no step. `must?` says whether it throws where a voice
+  cannot be started, or goes on without that."
+  [s stage next must?]
   (let [session (handle/live s)]
     (locking stage
       (swap! stage up-to-date session)
       (when-let [history (next (:history @stage))]
-        (let [done (become! s stage (:now history))]
-          (swap! stage assoc :history history)
+        (let [{:keys [failed] :as done} (become! s stage (:now history) must?)]
+          (swap! stage assoc :history (history/revise history #(without-voices % (keys failed))))
           done)))))
 
 ;; ---- the steps
@@ -143,7 +153,7 @@
   "Declares a tree in place of the one before. Returns what was done, a map of `:report`,
   `:started` and `:freed`."
   [s stage tree]
-  (step! s stage (fn [history] (history/change history (assoc (:now history) :tree tree)))))
+  (step! s stage (fn [history] (history/change history (assoc (:now history) :tree tree))) true))
 
 (defn play-voice!
   "Starts a synth beside what plays; returns what was done.
@@ -152,19 +162,20 @@
            `:opts`, what `add-synth!` or `play-graph!` takes"
   [s stage voice]
   (let [n (:counter (swap! stage update :counter inc))]
-    (step! s stage (fn [history] (history/change history (assoc-in (:now history) [:voices n] voice))))))
+    (step! s stage (fn [history] (history/change history (assoc-in (:now history) [:voices n] voice))) true)))
 
 (defn stop!
   "Frees all that was played; returns what was done, nil where nothing plays."
   [s stage]
-  (step! s stage (fn [history] (when (not= silence (:now history)) (history/change history silence)))))
+  (step! s stage (fn [history] (when (not= silence (:now history)) (history/change history silence))) true))
 
 (defn undo!
-  "Makes what plays what it was before the last step; nil where there was none."
+  "Makes what plays what it was before the last step; nil where there was none. A voice that
+  cannot be started any more is among the `:failed`, and forgotten."
   [s stage]
-  (step! s stage history/undo))
+  (step! s stage history/undo false))
 
 (defn redo!
   "Takes back `undo!`; nil where there is nothing to take back."
   [s stage]
-  (step! s stage history/redo))
+  (step! s stage history/redo false))
