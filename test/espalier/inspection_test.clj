@@ -7,6 +7,7 @@
    [clojure.test :refer [deftest is testing use-fixtures]]
    [espalier.core :as sc]
    [espalier.instruments :as instruments]
+   [espalier.repl :as repl]
    [espalier.servers :refer [each-kind eventually last-n options sent-after sharing udp-kinds]]))
 
 (set! *warn-on-reflection* true)
@@ -91,5 +92,8 @@
                  (doseq [x [plan report]]
                    (is (= (str (pr-str x) "\n") (pretty x))))
                  (is (= (str "[" (pr-str plan) "\n " (pr-str plan) "]\n") (pretty [plan plan])))
+                 (repl/adopt s)
+                 (is (= "#<Group 1>\n" (pretty (sc/default-group s))))
+                 (repl/adopt (sc/server))
                  (is (map? report))
                  (is (= {:confirmed? true} (select-keys report [:confirmed?])))))))

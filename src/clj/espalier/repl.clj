@@ -58,6 +58,8 @@
 
       (adopt (sc/connect! (sc/server) {:port 57110}))"
   [s]
+  ;; Prompts have loaded clojure.pprint by now.
+  (pretty/teach! Entity)
   (sc/tap-log! s (:tap? @ambient))
   (swap! ambient assoc :server s, :stage (stage/stage), :options {})
   s)
@@ -371,9 +373,6 @@
   "Takes back the last `undo`. Returns as `stop` does."
   []
   (step "redo" stage/redo! "there is nothing to redo"))
-
-;; What this namespace returns prints as one line by clojure.pprint, too, which prompts have loaded.
-(pretty/teach! Entity)
 
 (comment
   (boot)
