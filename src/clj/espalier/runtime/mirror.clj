@@ -53,6 +53,17 @@
   [^Mirror m]
   @(.-known m))
 
+(defn watch!
+  "Calls `f` with the state before and after each change of it, on whatever thread, from now
+  on; `k` is for `unwatch!`."
+  [^Mirror m k f]
+  (add-watch (.-known m) k (fn [_ _ old new] (f old new))))
+
+(defn unwatch!
+  "Ends a `watch!`."
+  [^Mirror m k]
+  (remove-watch (.-known m) k))
+
 (defn news
   "How many notifications have come so far."
   ^long [^Mirror m]
