@@ -10,7 +10,7 @@
 
 (set! *warn-on-reflection* true)
 
-(use-fixtures :each servers/leaves-nothing)
+(use-fixtures :once servers/sharing)
 
 (def ^:private kinds
   "scsynth 3.13 tells only one TCP client apart: see `only-one-tcp-client-of-scsynth`."

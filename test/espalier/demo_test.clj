@@ -86,7 +86,7 @@
           (is (str/includes? out (str/join "\n" ["NODE TREE 0 group"
                                                  "    1 group"
                                                  "        1000 group"
-                                                 "            1001 group"
+                                                 (str "            1001 group" (when (= "supernova" executable) " (parallel)"))
                                                  ""])))
           (is (str/includes? out "out: 4.0, freq: 880.0, amp: 0.4, pan: 0.0, decay: 0.5\n"))
           (is (re-find #"\n    \d+ espalier-recorder-2\n        bus: 0.0, buffer: 0.0\n\n" out) "behind everything"))

@@ -142,8 +142,12 @@
         (servers/signal! "KILL" (servers/pid s))
         (is (= [:server-offline] (distinct (map #(deref % 10000 :still-waiting) waits))))))))
 
+(def ^:private crosswise
+  "Both engines and both protocols, by two servers."
+  [{:executable "scsynth", :protocol :udp} {:executable "supernova", :protocol :tcp}])
+
 (deftest says-nothing-any-more
-  (servers/each-kind servers/kinds {:watch-interval-ms 100, :watch-patience-ms 600}
+  (servers/each-kind crosswise {:watch-interval-ms 100, :watch-patience-ms 600}
     (fn [s]
       (let [seen (events s)]
         (servers/signal! "STOP" (servers/pid s))
@@ -161,7 +165,7 @@
       (is (= :online (sc/boot-status (sc/sync! s)))))))
 
 (deftest jack-goes-away
-  (servers/each-kind servers/kinds {}
+  (servers/each-kind crosswise {}
     (fn [s]
       (let [seen (events s)
             jack ^ServerProcess (:process (:jack @(.-state ^espalier.runtime.handle.Server s)))]
@@ -173,8 +177,7 @@
         (boots-afterwards s {})))))
 
 (deftest a-quit-that-nobody-hears
-  ;; It takes five seconds each: both engines and both protocols, by two servers.
-  (servers/each-kind [{:executable "scsynth", :protocol :udp} {:executable "supernova", :protocol :tcp}] {}
+  (servers/each-kind crosswise {}
     (fn [s]
       (let [seen (events s)]
         (servers/signal! "STOP" (servers/pid s))

@@ -5,7 +5,7 @@
    [clojure.java.io :as io]
    [clojure.test :refer [deftest is testing use-fixtures]]
    [espalier.core :as sc]
-   [espalier.servers :refer [each-kind error-of eventually kinds leaves-nothing options thrown udp-kinds]]
+   [espalier.servers :refer [each-kind error-of eventually kinds options sharing thrown udp-kinds]]
    [espalier.synthdef :as synthdefs]
    [espalier.ugens :refer [multiply out:kr]])
   (:import
@@ -15,7 +15,7 @@
 
 (set! *warn-on-reflection* true)
 
-(use-fixtures :once leaves-nothing)
+(use-fixtures :once sharing)
 
 (defn- synthdef [n]
   (with-open [in (io/input-stream (io/resource (str "golden/instruments/" n ".scsyndef")))]
@@ -205,11 +205,11 @@
              (fn [s]
                (sc/add-synthdefs! s (synthdef "bell"))
                (let [n     (last-n s)
-                     y     (sc/with-completion s [b (sc/add-buffer! s {:frame-count 64})]
-                             (sc/add-synth! s :bell {:freq b}))
+                     [b y] (sc/with-completion s [b (sc/add-buffer! s {:frame-count 64})]
+                             [b (sc/add-synth! s :bell {:freq b})])
                      [{[[address _ _ _ {:keys [completion]}]] :packets}] (sent s n)]
                  (is (= "/b_alloc" address))
-                 (is (= [["/s_new" "bell" (:id y) 0 1 "freq" (int 0)]] completion))
+                 (is (= [["/s_new" "bell" (:id y) 0 1 "freq" (int (:id b))]] completion))
                  (is (= :synth (:kind (sc/query-node s y))))
                  (testing "beside what does not wait"
                    (let [[inner outer] (sc/at s nil

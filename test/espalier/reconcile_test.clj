@@ -530,7 +530,13 @@
             (sc/send! s ["/n_free" (:id (sc/node s :a))])
             (is (eventually #(= [] (sc/drift s))))
             (is (eventually #(when-let [a (sc/node s :a)] (sc/active? a))))
-            (is (str/starts-with? (str g) "#<Follow Atom following, "))))
+            (is (str/starts-with? (str g) "#<Follow Atom following, "))
+            (let [aside (sc/add-group! s {:target 0, :action :tail, :confirm true})]
+              (sc/reconcile! s [:synth {:key :far, :def :hum}] {:root aside})
+              (sc/send! s ["/n_free" (:id (sc/node s :far)) (:id (sc/node s :a))])
+              (is (eventually #(when-let [a (sc/node s :a)] (sc/active? a))))
+              (is (= 1 (count (sc/drift s {:root aside}))) "of another root nothing is repaired")
+              (sc/free! aside))))
         (is (= :invalid-argument (error-of #(sc/follow! s (tree 1)))))
         (is (= :unknown-synthdef (error-of #(sc/follow! s (atom [:synth {:key :a, :def :nonesuch}])))))))))
 

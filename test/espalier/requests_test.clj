@@ -5,13 +5,13 @@
    [clojure.java.io :as io]
    [clojure.test :refer [deftest is testing use-fixtures]]
    [espalier.core :as sc]
-   [espalier.servers :refer [each-kind error-of eventually kinds leaves-nothing thrown udp-kinds]])
+   [espalier.servers :refer [each-kind error-of eventually kinds sharing thrown udp-kinds]])
   (:import
    (java.util.concurrent LinkedBlockingQueue)))
 
 (set! *warn-on-reflection* true)
 
-(use-fixtures :once leaves-nothing)
+(use-fixtures :once sharing)
 
 (defn- at-once
   "Calls `f` with 0 to n - 1, each on a thread of its own; returns the results."

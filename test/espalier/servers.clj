@@ -36,12 +36,44 @@
   [s]
   (select-keys (:options (clojure.core.protocols/datafy s)) [:port :protocol]))
 
+(declare nothing-left)
+
+(def ^:private shared
+  "By kind and options, the servers that the tests of a namespace share; nil where they
+  share none." (atom nil))
+
+(def ^:private most-shared
+  "So many servers are kept: JACK allows eight on a machine." 4)
+
+(defn sharing
+  "A fixture for a namespace: `each-kind` boots a server once and resets it for each test
+  that wants one with the same options. In the end nothing of ours remains."
+  [tests]
+  (reset! shared {})
+  (try (tests)
+       (finally
+         (run! sc/quit! (vals @shared))
+         (reset! shared nil)
+         (nothing-left))))
+
+(defn- call-with-shared
+  "Calls `f` with a server that is kept, as good as new but for SynthDefs."
+  [kind more f]
+  (let [s (or (get @shared [kind more])
+              (get (swap! shared assoc [kind more] (sc/server (options kind more))) [kind more]))]
+    (if (= :online (sc/boot-status s))
+      (sc/reset-server! s)
+      (sc/boot! s))
+    (f s)))
+
 (defn each-kind
   "Calls `f` with a booted server of each kind, one after the other."
   [kinds more f]
   (doseq [kind kinds]
     (testing (str (name (:executable kind)) " " (name (:protocol kind)))
-      (sc/call-with-server (options kind more) f))))
+      (if (and @shared (or (contains? @shared [kind more]) (< (count @shared) most-shared)))
+        (call-with-shared kind more f)
+        (sc/call-with-server (options kind more) f)))))
 
 (defn error-of
   "The error code that `f` throws, without its namespace; :none where it does not."

@@ -28,11 +28,11 @@
 
 (defn- agrees?
   "Whether the client knows the tree that the server tells, and expects nothing more.
-  After a burst supernova may have no memory to tell it, for a moment."
+  After a burst supernova may have no memory to tell it, for a moment, and says so or nothing."
   [s]
-  (and (= (known-tree s) (try (told-tree (sc/query-tree s {:controls false}))
+  (and (= (known-tree s) (try (told-tree (sc/query-tree s {:controls false, :timeout-ms 1000}))
                               (catch clojure.lang.ExceptionInfo e
-                                (when-not (= :espalier.error/reply-too-large (:espalier/error (ex-data e)))
+                                (when-not (#{:espalier.error/reply-too-large :espalier.error/no-answer} (:espalier/error (ex-data e)))
                                   (throw e)))))
        (= (count (:nodes (sc/state s)))
           (count (tree-seq :children :children (known-tree s))))))

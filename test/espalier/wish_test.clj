@@ -20,12 +20,13 @@
   (sc/call-with-server
     (servers/options {:executable "scsynth"})
     (fn [s]
-      (sc/add-synthdefs! s instruments/organ)
+      (sc/add-synthdefs! s [instruments/organ instruments/pad])
       (let [buffer (sc/add-buffer! s {:frame-count 10})
             organ  (fn [controls] [:group {:key :mix} [:synth {:key [:voice 3], :def :organ} controls]])]
         (doseq [[x code says data]
                 [[(organ {:freqq 3})           :unknown-control #"\"freqq\"\. Did you mean \"freq\"\?.* In node \[:voice 3\], below :mix\." {:key [:voice 3], :node [:voice 3], :control "freqq"}]
                  [(organ {:freq [1 2]})        :invalid-argument #"has 1 value, and is given more\. In node \[:voice 3\]" {:key [:voice 3]}]
+                 [[:synth {:key :p, :def :pad} {2 1.0}] :unknown-control #"Index 2 is within control \"freqs\" of SynthDef pad.*\{\"freqs\" \[… … … …\]\}\. In node :p" {:control 2, :key :p}]
                  [(organ {:freq "c99999999"})  :invalid-argument #"In node \[:voice 3\]" {:key [:voice 3]}]
                  [[:group {:key :mix} [:synth {:def :organ}] [:synth {:def instruments/organ} {:freqq 3}]] :unknown-control #"In child 2 of :mix\." {:synthdef "organ"}]
                  [[:group {:key :mix} [:synth {:key :a, :def :oragn}]] :unknown-synthdef #"Did you mean \"organ\"\?.* In node :a, below :mix\." {:key :a, :synthdef "oragn"}]

@@ -1332,11 +1332,12 @@
   `:root`        the group, or the id of one, whose content is declared: all of it, also what was
                  made there by hand. Without it, it is the default group, and what is directly in
                  that and was never declared stays as it is. A tree of one group that has an
-                 `:id` and no `:key`, as `query-tree` returns it, is the content of that group
+                 `:id` and no `:key`, as `query-tree` returns it, is the content of that group.
                  What was declared of a root within is left to that; the groups of clients are
                  no content of root 0
-  `:at`          when it takes effect, as for `at` (default: now). It is not waited for then, and
-                 what is declared later for the same root does not happen before
+  `:at`          when it takes effect, as for `at` (default: now). It is not waited for then. What is
+                 declared later for the same root does not happen before: it is done at that
+                 time too, and is waited for if that is within `:timeout-ms`
   `:prune`       whether nodes in declared groups that were never declared are freed (default true)
   `:confirm`     with `:at`, whether to wait all the same
   `:timeout-ms`  how long each wait may take (default: the handle's, 5,000)
@@ -1345,6 +1346,7 @@
 
   | key | what it tells |
   |---|---|
+  | `:root`         | the id of the group whose content it is |
   | `:before` `:after` | the trees of the root, what is still to come included |
   | `:edits` `:requests` | what was done, see `espalier.model.diff`, and what was sent |
   | `:ids`          | from keys to node ids |
@@ -1358,8 +1360,9 @@
   Throws, before anything has changed, `:espalier.error/invalid-tree`, `:espalier.error/duplicate-key`,
   `:espalier.error/unknown-name`, `:espalier.error/unknown-synthdef`, `:espalier.error/unknown-control`,
   `:espalier.error/no-such-node` for a root that is not there, `:espalier.error/too-many-nodes` for a tree that does not
-  fit, what `add-synthdefs!` and `add-buffer!` throw; and the errors of what the server
-  refused, with the `:report` of what has become of it.
+  fit, `:espalier.error/too-much-at-once` where supernova would not survive so large a change,
+  what `add-synthdefs!` and `add-buffer!` throw; and the errors of what the server refused,
+  with the `:report` of what has become of it.
 
       (sc/reconcile! s nil)"
   ([s tree] (reconcile! s tree {}))
@@ -1421,8 +1424,8 @@
   Returns a handle for `unfollow!` and `await-followed`, a `java.io.Closeable`. Deref it for `:status`, `:change-count`,
   `:bundle-count`, `:byte-count`, the last `:report`, and the `:error` of the last change where that failed: then what plays stays as
   it was, and it is the lifecycle event :reconcile-failed too. A server that is
-  booted or connected again is reconciled anew. To follow a reference again
-  replaces the following before.
+  booted or connected again is reconciled anew. One reference is followed for a root:
+  to follow again, the same or another, ends the following before.
 
   Throws what `reconcile!` throws for what the reference holds now; it is not followed then.
 

@@ -115,15 +115,23 @@
                   (throw (cannot-boot (str "{:audio :dummy} needs jackd, which is not on the PATH. On Debian or Ubuntu: "
                                            "apt-get install jackd2; on macOS: brew install jack.")
                                       {:path (System/getenv "PATH")})))]
-    (loop [[server & more] servers, failed nil]
-      (when-not server
+    (loop [[server & more] servers, failed nil, tries 5]
+      (cond
+        server
+        (let [started (start-named! jackd server options)]
+          (if (:process started)
+            started
+            (recur more (or (:failed started) failed) tries)))
+
+        ;; JACK servers that start and end in the same moment stand in each other's way.
+        (and failed (< 1 (long tries)))
+        (do (Thread/sleep 200)
+            (recur servers nil (dec (long tries))))
+
+        :else
         (throw (cannot-boot (str "No private JACK server could be started: "
                                  (or failed "eight run already, and JACK allows no more on a machine")
-                                 ". If no other JACK runs here, its list of dead ones is full: rm /dev/shm/jack-shm-registry") {})))
-      (let [started (start-named! jackd server options)]
-        (if (:process started)
-          started
-          (recur more (or (:failed started) failed)))))))
+                                 ". If no other JACK runs here, its list of dead ones is full: rm /dev/shm/jack-shm-registry") {}))))))
 
 (defn stop-dummy!
   "Ends a private JACK server; nil is ignored."

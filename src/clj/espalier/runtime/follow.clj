@@ -37,7 +37,7 @@
 (defn- describe [^Follow f]
   (let [{:keys [status change-count bundle-count error]} @(.-state f)]
     (str "#<Follow " (if (var? (.-reference f)) (.-reference f) (.getSimpleName (class (.-reference f)))) " " (name status) ", "
-         change-count " changes in " bundle-count " bundles" (when error (str ", the last one failed: " (ex-message error))) ">")))
+         change-count " change" (when (not= 1 change-count) "s") " in " bundle-count " bundle" (when (not= 1 bundle-count) "s") (when error (str ", the last one failed: " (ex-message error))) ">")))
 
 (defmethod print-method Follow [f ^Writer w] (.write w (str f)))
 
@@ -77,11 +77,14 @@
   (handle/emit! (.-server f) :reconcile-failed {:error e, :reference (.-reference f)}))
 
 (defn- repair! [^Follow f]
-  (let [s (.-server f), opts (select-keys (.-options f) [:root :timeout-ms])]
-    (when (seq (reconcile/drift s opts))
-      (run! (fn [report]
-              (swap! (.-state f) (fn [state] (-> state (update :bundle-count + (:bundle-count report)) (update :byte-count + (:byte-count report))))))
-            (reconcile/repair! s opts)))
+  (let [s (.-server f), root (:root (:report @(.-state f)))]
+    ;; Of nothing that is declared there is nothing to repair.
+    (when (reconcile/declared? s root)
+      (let [opts (assoc (select-keys (.-options f) [:timeout-ms]) :root root)]
+        (when (seq (reconcile/drift s opts))
+          (run! (fn [report]
+                  (swap! (.-state f) (fn [state] (-> state (update :bundle-count + (:bundle-count report)) (update :byte-count + (:byte-count report))))))
+                (reconcile/repair! s opts)))))
     ;; Where the last change was done, it was the look before that had failed.
     (when (done? f)
       (swap! (.-state f) dissoc :error))))

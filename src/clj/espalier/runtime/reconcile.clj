@@ -129,14 +129,6 @@
                 rows))
         rows))))
 
-(defn- edits-between
-  "What makes of the rows `before` what is wanted: `:edits`, and the rows that are `:wanted`
-  now."
-  [before {:keys [rows shared? prune]} {:keys [ids once]}]
-  (let [wanted (still-wanted rows once before)]
-    {:wanted wanted
-     :edits  (diff/diff before wanted {:declared (or ids #{}), :prune prune, :shared-root shared?})}))
-
 (defn- symbols-of
   "The strings that map a control to a bus, or to one of a group."
   [{:keys [id rate], n :count}]
@@ -168,6 +160,15 @@
                                 controls)]
             :when (and (seq let-go) (not (handled node)) (not (handled id)))]
         {:edit :set, :node node, :controls let-go}))))
+
+(defn- edits-between
+  "What makes of the rows `before` what is wanted: `:edits`, and the rows that are `:wanted`
+  now. `memory` is what was declared before."
+  [session before {:keys [rows shared? prune] :as wish} {:keys [ids once] :as memory}]
+  (let [wanted (still-wanted rows once before)
+        edits  (diff/diff before wanted {:declared (or ids #{}), :prune prune, :shared-root shared?})]
+    {:wanted wanted
+     :edits  (into edits (unmapping session before edits (gone-symbols memory wish)))}))
 
 (defn- adopted
   "By id, the keys, or nil, of nodes that are declared by their id."
@@ -359,14 +360,6 @@
   [{:keys [mirror]} made]
   (filterv #(mirror/due? mirror %) made))
 
-(defn- look-again!
-  "The edits that are still missing when the server has been asked what there is."
-  [{:keys [mirror timeout-ms] :as session} look]
-  (or (not-empty (do (session/sync! session timeout-ms) (look)))
-      [])
-  (tree-query/mend! session mirror)
-  (look))
-
 (def ^:private hopeless
   "What no second try mends."
   #{:espalier.error/too-many-nodes :espalier.error/out-of-memory :espalier.error/no-such-synthdef})
@@ -406,6 +399,14 @@
     (mirror/forget! mirror (filter #(mirror/due? mirror %) made))
     (tree-query/mend! session mirror)))
 
+(defn- restored?
+  "Whether what was declared before `failure` could be restored, by `restore!`."
+  [^Throwable failure restore!]
+  (try (restore!) true
+       (catch Exception e
+         (.addSuppressed failure e)
+         false)))
+
 (defn- passed-over
   "The error of a plan that is not answered by a server that answers what is small: without
   memory scsynth passes over what is large."
@@ -431,83 +432,122 @@
           (error/error :not-started (str "The server has not started " (if def (str "synth " id " of SynthDef " (pr-str def)) (str "group " id)) ". Its memory may be full, or it does not know the SynthDef; (sc/server-output s) may tell.")
                        {:node id, :edit e})))))
 
+(defn- send-ready!
+  "Sends what was made ready, if anything was, and returns what `delivery/send-plan!` does."
+  [session ready how]
+  (if ready
+    (try
+      (delivery/send-plan! session ready how)
+      (catch clojure.lang.ExceptionInfo e
+        (if (and (= :espalier.error/no-answer (error/code e)) (answers? session))
+          {:bundle-count 0, :byte-count 0, :failures [(passed-over e)]}
+          (throw e))))
+    {:bundle-count 0, :byte-count 0, :failures []}))
+
+(defn- timing
+  "When it is done, `:at`, nil for now, and whether to wait for it. What is declared later
+  happens later."
+  [{:keys [pending]} {:keys [at confirm]} timeout-ms]
+  (let [latest (fn [a b] (if (and a b) (if (neg? (compare a b)) b a) (or a b)))
+        due    (reduce latest at (map :at pending))]
+    {:at    due
+     :wait? (or confirm (and (nil? at) (or (nil? due) (<= (delivery/milliseconds-until due) (long timeout-ms)))))}))
+
+(defn- send-edits!
+  "Plans and sends once what makes `before` what is wanted, and remembers it: the plan with
+  `:edits`, and what became of it. What was never sent is forgotten again."
+  [s session {:keys [root] :as wish} before {:keys [at needs! done!] :as how}]
+  (let [memory (get-in (declared/known session) [:roots root])
+        {:keys [edits wanted]} (edits-between session before wish memory)
+        {:keys [requests give-back!] :as plan} (planned s session before edits)
+        undo!  (fn []
+                 (give-back!)
+                 (declared/change! session (fn [known] (if memory (assoc-in known [:roots root] memory) (update known :roots dissoc root)))))
+        ready  (try
+                 (let [ready (when (or (seq requests) at)
+                               (delivery/checked session (mapv (fn [r] {:request r}) requests) {:at at}))]
+                   (needs!)
+                   (remember! session root wish before wanted plan at)
+                   ready)
+                 (catch Throwable e
+                   (undo!)
+                   (throw e)))]
+    (try
+      (merge plan (send-ready! session ready (assoc how :done! #(done! plan))))
+      (catch Throwable e
+        (when (entities/never-sent? e) (undo!))
+        (throw e)))))
+
+(defn- added-up
+  "A report of the rounds so far, and one more."
+  [report before {:keys [edits requests bundle-count byte-count]} at]
+  (cond-> {:before       (or (:before report) (nesting/tree before))
+           :edits        (into (vec (:edits report)) edits)
+           :requests     (into (vec (:requests report)) requests)
+           :bundle-count (+ (long (:bundle-count report 0)) (long bundle-count))
+           :byte-count   (+ (long (:byte-count report 0)) (long byte-count))}
+    at (assoc :at at)))
+
+(defn- finished
+  "A report with what there is in the end; `left` are the edits that would still be needed."
+  [session root report before {:keys [resolved]} wait? missing left]
+  (let [memory  (get-in (declared/known session) [:roots root])
+        started (into #{} (comp (filter plan/makes-node?) (remove #(some #{(:id %)} missing)) (map (fn [{:keys [key id]}] (or key id)))) resolved)]
+    (assoc (vary-meta report assoc :type ::report)
+      :root        root
+      :after       (if wait?
+                     (nesting/tree (expected-rows session root memory))
+                     (diff/apply-edits (nesting/tree before) resolved {:lenient true}))
+      :ids         (:keys memory {})
+      :confirmed?  (boolean (and wait? (empty? left)))
+      :differences (mapv #(with-reason started %) left))))
+
+(def ^:private most-rounds
+  "So often it is tried, where another interferes." 3)
+
 (defn- carry-out!
   "Plans, sends and looks, again where another has interfered; returns the report."
-  [s {:keys [mirror] :as session} {:keys [root] :as wish} given {:keys [at confirm] :as opts} before-first]
-  (let [timeout-ms (or (:timeout-ms opts) (:timeout-ms session))
+  [s {:keys [mirror timeout-ms] :as session} {:keys [root given buffers] :as wish} opts first-before]
+  (let [timeout-ms (or (:timeout-ms opts) timeout-ms)
         old        (get-in (declared/known session) [:roots root])
-        pending-at (reduce (fn [at p] (if (and at (neg? (compare at (:at p)))) (:at p) (or at (:at p)))) nil (:pending old))
-        ;; What is declared later happens later.
-        at         (if (and pending-at (or (nil? at) (neg? (compare at pending-at)))) pending-at at)
-        wait?      (or confirm (and (nil? (:at opts)) (or (nil? at) (<= (delivery/milliseconds-until at) (long timeout-ms)))))]
-    (loop [round 1, report nil]
-      (let [memory  (get-in (declared/known session) [:roots root])
-            before  (or (when (= 1 round) before-first) (expected-rows session root memory))
-            {:keys [edits wanted]} (edits-between before wish memory)
-            edits   (into edits (unmapping session before edits (gone-symbols memory wish)))
-            {:keys [requests resolved made give-back!] :as plan} (planned s session before edits)
-            items   (mapv (fn [r] {:request r}) requests)
-            nodes   (:nodes (mirror/known mirror))
-            going?  (volatile! false)
-            sent    (try
-                      (let [ready (when (or (seq items) at) (delivery/checked session items {:at at}))]
-                        (when (= 1 round) (send-needs! s session given (:buffers wish) opts))
-                        (remember! session root wish before wanted plan at)
-                        (if ready
-                          (try (vreset! going? true)
-                               (delivery/send-plan! session ready {:at at, :wait? wait?, :timeout-ms timeout-ms
-                                                                   :done! #(when at
-                                                                             (done! session root resolved)
-                                                                             (when-not wait? (worker/completable (fn [] (let-go! s session old wish)))))})
-                               (catch clojure.lang.ExceptionInfo e
-                                 (if (and (= :espalier.error/no-answer (error/code e)) (answers? session))
-                                   {:bundle-count 0, :byte-count 0, :failures [(passed-over e)]}
-                                   (throw e))))
-                          {:bundle-count 0, :byte-count 0, :failures []}))
-                      (catch Throwable e
-                        (when (or (not @going?) (entities/never-sent? e))
-                          (give-back!)
-                          (declared/change! session (fn [known] (if memory (assoc-in known [:roots root] memory) (update known :roots dissoc root)))))
-                        (throw e)))
-            look    (fn [] (let [memory (get-in (declared/known session) [:roots root])]
-                             (:edits (edits-between (expected-rows session root memory) wish memory))))
-            left    (when (and wait? (or (not (identical? nodes (:nodes (mirror/known mirror)))) (seq (:failures sent))))
-                      (let [left (look)]
-                        (if (seq left) (look-again! session look) left)))
+        expected   #(expected-rows session root (get-in (declared/known session) [:roots root]))
+        look       #(:edits (edits-between session (expected) wish (get-in (declared/known session) [:roots root])))
+        {:keys [at wait?]} (timing old opts timeout-ms)
+        done!      (fn [{:keys [resolved]}]
+                     (when at
+                       (done! session root resolved)
+                       (when-not wait? (worker/completable (fn [] (let-go! s session old wish))))))]
+    (loop [round 1, report nil, before (or first-before (expected))]
+      (let [nodes   (:nodes (mirror/known mirror))
+            {:keys [failures resolved made] :as sent}
+            (send-edits! s session wish before
+                         {:at at, :wait? wait?, :timeout-ms timeout-ms, :done! done!
+                          :needs! #(when (= 1 round) (send-needs! s session given buffers opts))})
+            left    (when (and wait? (or (not (identical? nodes (:nodes (mirror/known mirror)))) (seq failures)))
+                      (when (seq (look))
+                        (tree-query/mend! session mirror)
+                        (look)))
             missing (when (seq left) (unstarted session made))
-            report  (-> {:before (or (:before report) (nesting/tree before))
-                         :edits  (into (vec (:edits report)) edits)
-                         :requests (into (vec (:requests report)) requests)
-                         :bundle-count (+ (long (:bundle-count report 0)) (long (:bundle-count sent)))
-                         :byte-count (+ (long (:byte-count report 0)) (long (:byte-count sent)))}
-                        (cond-> at (assoc :at at)))
-            started (into #{} (comp (filter plan/makes-node?) (remove #(some #{(:id %)} missing)) (map (fn [{:keys [key id]}] (or key id)))) resolved)
-            failure (when (seq left) (failure-of (:failures sent) missing resolved))
-            finish  (fn []
-                      (mirror/forget! mirror missing)
-                      (let [memory (get-in (declared/known session) [:roots root])]
-                        (assoc (vary-meta report assoc :type ::report)
-                          :after       (if wait?
-                                         (nesting/tree (expected-rows session root memory))
-                                         (diff/apply-edits (nesting/tree before) resolved {:lenient true}))
-                          :ids         (:keys memory {})
-                          :confirmed?  (boolean (and wait? (empty? left)))
-                          :differences (mapv #(with-reason started %) left))))]
+            failure (when (seq left) (failure-of failures missing resolved))
+            report  (added-up report before sent at)
+            finish  #(finished session root report before sent wait? missing left)
+            again?  (and (seq left) (< round (long most-rounds))
+                         (if failure
+                           (not (hopeless (error/code failure)))
+                           ;; scsynth does not resume a synth that has never played before its group has: then it does.
+                           (every? #(= :run (:edit %)) left)))]
+        (mirror/forget! mirror missing)
         (cond
-          (not wait?)                      (finish)
-          ;; scsynth does not resume a synth that has never played before its group has: then it does.
-          (and (nil? failure) (seq left) (< round 3) (every? #(= :run (:edit %)) left))
-          (recur (inc round) report)
-
-          (nil? failure)                   (do (let-go! s session old wish) (finish))
-          (hopeless (error/code failure)) (let [report (finish)]
-                                            (restore! s session root old before resolved timeout-ms)
-                                            (throw (incomplete failure report true)))
-          (= 3 round)                      (let [report (finish)]
-                                             (let-go! s session old wish)
-                                             (throw (incomplete failure report false)))
-          :else                            (do (mirror/forget! mirror missing)
-                                               (recur (inc round) report)))))))
+          again?        (recur (inc round) report (expected))
+          (nil? failure) (do (when wait? (let-go! s session old wish))
+                             (finish))
+          (hopeless (error/code failure))
+          (let [report (finish)]
+            (throw (incomplete failure report (restored? failure #(restore! s session root old before resolved timeout-ms)))))
+          :else
+          (let [report (finish)]
+            (let-go! s session old wish)
+            (throw (incomplete failure report false))))))))
 
 ;; ---- the calls
 
@@ -545,13 +585,13 @@
       (fn []
         (settle! session (or (:timeout-ms opts) (:timeout-ms session)))
         (bury! s session)
-        (let [{:keys [given buses buffers] :as wish} (wish/wish s session x opts)]
+        (let [{:keys [buses buffers] :as wish} (wish/wish s session x opts)]
           (try
-            (carry-out! s session wish given opts nil)
+            (carry-out! s session wish opts nil)
             (catch Throwable e
               (let [{kept-buses :buses, kept-buffers :buffers} (get-in (declared/known session) [:roots (:root wish)])
                     unkept (fn [kept rows] (keep (fn [[name row]] (when-not (identical? (:entity row) (:entity (get kept name))) row)) rows))]
-                (wish/give-back! session (concat (unkept kept-buses buses) (unkept kept-buffers buffers))))
+                (wish/give-back! session (concat (unkept kept-buses buses) (unkept kept-buffers buffers)) e))
               (throw e))))))))
 
 (defn plan
@@ -569,8 +609,7 @@
             (let [memory (get-in (declared/known session) [:roots root])
                   before (expected-rows session root memory)
                   tree   (nesting/tree before)
-                  {:keys [edits wanted]} (edits-between before wish memory)
-                  edits  (into edits (unmapping session before edits (gone-symbols memory wish)))
+                  {:keys [edits wanted]} (edits-between session before wish memory)
                   {:keys [requests resolved give-back!] :as plan} (planned s session before edits)]
               (give-back!)
               (with-meta {:before   tree
@@ -580,6 +619,11 @@
                           :ids      (keys-after (:keys memory {}) before wanted plan (adopted before wanted))}
                          {:type ::plan}))
             (finally (wish/give-back! session (concat (vals buses) (vals buffers))))))))))
+
+(defn declared?
+  "Whether anything is declared of the group with an id."
+  [s root]
+  (contains? (:roots (declared/known (handle/live s))) root))
 
 (defn- roots
   "The ids of the groups whose content is declared: that of `:root`, or all."
@@ -631,7 +675,7 @@
               (mapcat (fn [root]
                         (let [memory (get-in (declared/known session) [:roots root])
                               told   (with-pending (told-rows session root memory timeout-ms) (:pending memory))]
-                          (:edits (edits-between told (assoc memory :root root) memory)))))
+                          (:edits (edits-between session told (assoc memory :root root) memory)))))
               (roots s session opts))))))
 
 (defn repair!
@@ -651,7 +695,7 @@
                       told (told-rows session root memory timeout-ms)]
                   (doseq [[{:keys [id controls]}] told :when (and controls (contains? ids id))]
                     (declared/remember-controls! session id controls))
-                  (carry-out! s session (assoc memory :root root) (wish/given-synthdefs rows nil) (select-keys opts [:timeout-ms])
+                  (carry-out! s session (assoc memory :root root, :given (wish/given-synthdefs rows nil)) (select-keys opts [:timeout-ms])
                               (with-pending told pending))))
               (roots s session opts))))))
 

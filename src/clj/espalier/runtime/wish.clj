@@ -123,12 +123,15 @@
 
 (defn give-back!
   "Gives back buses and buffers that were taken anew and are not kept; what the server
-  has made is freed."
-  [{:keys [mirror] :as session} rows]
-  (doseq [{:keys [entity new?]} rows :when new?]
-    (if (and (= :buffer (:kind entity)) (= :allocated (:status (get (:buffers (mirror/known mirror)) (:id entity)))))
-      (buffer/free! entity {})
-      (entities/give-back! entity session))))
+  has made is freed. After an error `e`, if given, that leaves open whether the server makes a
+  buffer yet, its number is not used again."
+  ([session rows] (give-back! session rows nil))
+  ([{:keys [mirror] :as session} rows e]
+   (doseq [{:keys [entity new?]} rows :when new?]
+     (cond
+       (not= :buffer (:kind entity)) (entities/give-back! entity session)
+       (= :allocated (:status (get (:buffers (mirror/known mirror)) (:id entity)))) (buffer/free! entity {})
+       (or (nil? e) (entities/never-sent? e)) (entities/give-back! entity session)))))
 
 (defn- named-resources
   "The buses and buffers of a declaration, `:buses` and `:buffers` by name; ids are taken
@@ -240,11 +243,21 @@
         (throw (error/error :invalid-argument (str "Control " (pr-str control) " is mapped to " (pr-str x) ", and the server has " most " such buses.") {:argument control, :value x}))))))
 
 (defn- named-controls
-  "Controls with names for indices, where these are known."
-  [known controls]
+  "Controls with names for indices, where the SynthDef, `known`, is. An index within an
+  array has no name, and nothing that could be compared: it is refused."
+  [known synthdef controls]
   (if (and known (some int? (keys controls)))
     (let [names (into {} (map (fn [[k {:keys [index]}]] [index k])) known)]
-      (into {} (map (fn [[k v]] [(get names k k) v])) controls))
+      (reduce-kv (fn [named k v]
+                   (if (and (int? k) (not (contains? names k)))
+                     (let [[array {:keys [index size]}] (last (filter (fn [[_ {:keys [index]}]] (< (long index) (long k))) (sort-by (comp :index val) known)))]
+                       (throw (error/error :unknown-control
+                                           (str "Index " k " is within control " (pr-str array) " of SynthDef " synthdef ", which has indices " index " to "
+                                                (dec (+ (long index) (long size))) ". A tree declares an array as a whole, {" (pr-str array) " [" (str/join " " (repeat size "…")) "]}.")
+                                           {:control k, :synthdef synthdef})))
+                     (assoc named (get names k k) v)))
+                 {}
+                 controls))
     controls))
 
 (defn- checked-rows
@@ -259,7 +272,7 @@
                      (control/check-known facts def (keys controls))
                      (control/check-arrays facts def controls)
                      (run! (fn [[k v]] (check-mapping limits k v)) controls)
-                     (assoc node :controls (named-controls facts controls)))))]
+                     (assoc node :controls (named-controls facts def controls)))))]
     (into []
           (map-indexed (fn [i [node parent :as row]]
                          (let [checked (try (check node)
