@@ -8,6 +8,7 @@
    [espalier.model.rehearsal-end :as end]
    [espalier.model.rehearsal-message :as message]
    [espalier.model.rehearsal-trouble :as trouble]
+   [espalier.runtime.clock :as clock]
    [espalier.runtime.handle :as handle]
    [espalier.runtime.rehearsal-files :as files]
    [espalier.runtime.rehearsal-socket :as socket])
@@ -15,7 +16,7 @@
    (espalier.kernel OscBundle OscCodec OscMessage RunningServer ServerProcess$Ask ServerProcess$Exit ServerProcess$Line TimeTag)
    (espalier.runtime.handle Server)
    (java.io Closeable Writer)
-   (java.time Duration Instant)
+   (java.time Clock Duration Instant ZoneId ZoneOffset)
    (java.util.concurrent CompletableFuture ExecutionException LinkedBlockingQueue TimeUnit TimeoutException)))
 
 (set! *warn-on-reflection* true)
@@ -28,7 +29,7 @@
   "What the thread that owns the world may use: groups can be very deep."
   (bit-shift-left 1 26))
 
-(declare describe end-process! output stop!)
+(declare describe end-process! output stop! virtual-clock)
 
 (deftype Rehearsal
   [options                       ; complete and checked
@@ -57,6 +58,7 @@
   (output [this] (output this))
   (isAlive [_] (nil? @ending))
   (pid [_] -1)
+  (clock [this] (if (= :virtual clock) (virtual-clock this) clock/wall))
   (command [_] (options/command-line options :rehearsal))
   Object
   (toString [this] (describe this)))
@@ -82,6 +84,22 @@
   (if (= :virtual (.-clock r))
     (long (:now @(.-world r)))
     (wall-tag)))
+
+(defn- zoned ^Clock [^Rehearsal r ^ZoneId zone]
+  (proxy [Clock] []
+    (getZone [] zone)
+    (withZone [other] (zoned r other))
+    (instant [] (TimeTag/toInstant (now-tag r)))))
+
+(defn- virtual-clock
+  "The clock of a rehearsal whose time is moved."
+  ^Clock [^Rehearsal r]
+  (zoned r ZoneOffset/UTC))
+
+(defn now
+  "See `espalier.rehearsal/now`."
+  ^Instant [^Rehearsal r]
+  (TimeTag/toInstant (now-tag r)))
 
 (defn- remember! [log entry]
   (swap! log (fn [entries]

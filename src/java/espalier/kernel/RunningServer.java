@@ -1,5 +1,6 @@
 package espalier.kernel;
 
+import java.time.Clock;
 import java.time.Duration;
 import java.util.List;
 import java.util.Optional;
@@ -53,6 +54,11 @@ public interface RunningServer {
 
   /** {@return the process id, or -1 where there is no process} */
   long pid();
+
+  /** {@return the clock by which it carries out what is sent for a time to come: the machine's, unless time is a pretence there} */
+  default Clock clock() {
+    return Clock.systemUTC();
+  }
 
   /** {@return the words that started it: the executable, or what stands for it, and its arguments} */
   List<String> command();
