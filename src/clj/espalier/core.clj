@@ -102,7 +102,8 @@
           until the server has ended, `reboot!` included, and are forgotten then.
           `:boot-timeout-ms` (default 10,000) is how long the process may take to
           be ready, `:timeout-ms` (5,000) how long each answer may. `{:audio :dummy}`
-          plays on a private JACK without any device
+          plays on a private JACK without any device, `{:executable :rehearsal}`
+          starts no process but a silent stand-in: see `espalier.rehearsal`
 
   The port is tried before the process is started. Default groups are made for
   all clients, as many as the server says that it lets in.

@@ -131,7 +131,8 @@
        :client \"127.0.0.1:50311\"
        :packet [\"/s_new\" \"bell\" 1000 0 1]}
 
-  A bundle is `{:at instant-or-nil, :packets [packet …]}`; what is no packet is its bytes."
+  A bundle is `{:at instant-or-nil, :packets [packet …]}`; what is no packet is its bytes, and
+  nil a large one that memory was needed for."
   [r]
   (rehearsal/received (of r)))
 

@@ -274,7 +274,7 @@
                                          (assoc now :left for-ever))
       :else (case (:class now)
               "EnvGen" (env-gate now)
-              "Linen"  (linen-gate (cond-> now (and (= 1 (:stage now)) (= for-ever (:left now))) (assoc :left 0)))
+              "Linen"  (linen-gate (cond-> now (and (= 1 (:stage now)) (= for-ever (:left now))) (assoc :left 1)))
               ("FreeSelf" "PauseSelf") (trigger now)
               now))))
 

@@ -14,10 +14,14 @@
 ;; ---- settings of messages
 
 (defn- bus-number
-  "The number that C reads at the beginning of a text: 0 where there is none."
+  "The number that scsynth reads at the beginning of a text: its digits, -1 where there is no
+  text at all."
   ^long [text]
-  (let [[_ digits] (re-find #"^\s*([+-]?\d{1,18})" text)]
-    (if digits (unchecked-int (parse-long (if (= \+ (first digits)) (subs digits 1) digits))) 0)))
+  (if (= "" text)
+    -1
+    (reduce (fn [n c] (long (unchecked-int (+ (* 10 (long n)) (- (int c) (int \0))))))
+            0
+            (re-find #"^\d*" text))))
 
 (defn- mapping
   "The kind and bus that a string names, or nil."

@@ -148,6 +148,13 @@
           [w []]
           files))
 
+(defn define-files
+  "The world that has the SynthDefs of these files, byte arrays, as a server has that finds them
+  at boot."
+  [w files]
+  (let [[w defs] (read-files w files)]
+    (define-all w defs)))
+
 (defn- from-path
   "How SynthDefs are loaded from files: `kind` says to the caller's `io` which are meant."
   [kind none]

@@ -2,11 +2,19 @@
   "What of the packets between a client and its server is the user's: without the questions by which
   Espalier itself knows that the server lives, how its tree is, and that something is done."
   (:require
+   [clojure.string :as str]
    [espalier.model.error :as error]
    [espalier.model.message :as message]
    [espalier.model.synthdef :as synthdef]))
 
 (set! *warn-on-reflection* true)
+
+(defn- names-in
+  "The names of the SynthDefs in the bytes of a file; the bytes where they are none."
+  [bytes]
+  (try {:synthdefs (mapv :name (synthdef/parse bytes))}
+       (catch clojure.lang.ExceptionInfo e
+         (if (error/code e) bytes (throw e)))))
 
 ;; ---- what Espalier asks by itself
 
@@ -27,11 +35,20 @@
        (even? (count pairs))
        (fence? (into ["/c_get"] (take-nth 2) pairs))))
 
+(defn- trial?
+  "Whether a message sends a SynthDef that shows whether the server has a UGen: see `espalier.runtime.synthdefs`."
+  [[address bytes]]
+  (and (= "/d_recv" address)
+       (bytes? bytes)
+       (when-let [[n] (:synthdefs (names-in bytes))] (str/starts-with? n "espalier-trial-"))))
+
 (defn- own-question? [[address a b :as m]]
   (or (contains? #{"/status" "/sync" "/notify" "/version"} address)
       (and (= "/error" address) (contains? #{-1 -2} a))
       (= ["/g_queryTree" 0 0] [address a b])
-      (fence? m)))
+      (and (= "/n_set" address) (= 2 (count m)))           ; sets nothing: whether the node is there
+      (fence? m)
+      (trial? m)))
 
 (defn- own-answer? [[address a b :as m]]
   (or (contains? #{"/status.reply" "/synced" "/version.reply"} address)
@@ -43,12 +60,15 @@
 
 (declare asked)
 
-(defn- names-in
-  "The names of the SynthDefs in the bytes of a file; the bytes where they are none."
-  [bytes]
-  (try {:synthdefs (mapv :name (synthdef/parse bytes))}
-       (catch clojure.lang.ExceptionInfo e
-         (if (error/code e) bytes (throw e)))))
+(defn- in-fences
+  "The messages of a bundle with fences, without the looks at nodes: whether they are there before and after."
+  [packets]
+  (let [fence? (fn [m] (and (vector? m) (or (fence? m) (= "/sync" (first m)))))
+        look?  (fn [m] (and (vector? m) (= "/n_query" (first m))))]
+    (cond->> packets
+      (and (some fence? packets)
+           (not-every? (some-fn fence? look?) packets))
+      (remove look?))))
 
 (defn- argument [x]
   (cond
@@ -74,7 +94,7 @@
       (asked [\"/d_recv\" bytes])                                 ;=> [\"/d_recv\" {:synthdefs [\"bell\"]}]"
   [packet]
   (if (map? packet)
-    (let [left (into [] (keep asked) (:packets packet))]
+    (let [left (into [] (keep asked) (in-fences (:packets packet)))]
       (cond
         (empty? left)                                     nil
         (and (nil? (:at packet)) (= 1 (count left)))      (first left)

@@ -7,6 +7,7 @@
    [espalier.model.rehearsal :as model]
    [espalier.model.rehearsal-end :as end]
    [espalier.model.rehearsal-message :as message]
+   [espalier.model.rehearsal-synthdef :as synthdef]
    [espalier.model.rehearsal-trouble :as trouble]
    [espalier.runtime.clock :as clock]
    [espalier.runtime.handle :as handle]
@@ -16,6 +17,7 @@
    (espalier.kernel OscBundle OscCodec OscMessage RunningServer ServerProcess$Ask ServerProcess$Exit ServerProcess$Line TimeTag)
    (espalier.runtime.handle Server)
    (java.io Closeable Writer)
+   (java.lang.ref SoftReference)
    (java.time Clock Duration Instant ZoneId ZoneOffset)
    (java.util.concurrent CompletableFuture ExecutionException LinkedBlockingQueue TimeUnit TimeoutException)))
 
@@ -39,6 +41,7 @@
    ^LinkedBlockingQueue tasks    ; functions of nothing, for the thread
    later                         ; atom: sorted-map from [nanoseconds number] to such functions
    held                          ; atom: direction -> the function that waits for the next packet
+   settling                      ; atom: whether what is asynchronous will be done later
    troubles                      ; atom
    counts                        ; atom: direction -> packets so far
    received                      ; atom: vector of entries
@@ -101,6 +104,11 @@
   ^Instant [^Rehearsal r]
   (TimeTag/toInstant (now-tag r)))
 
+(defn- kept-as
+  "A packet as it is remembered: a large one only while there is memory."
+  [packet size]
+  (if (< 1000 (long size)) (SoftReference. packet) packet))
+
 (defn- remember! [log entry]
   (swap! log (fn [entries]
                (let [entries (conj entries entry)]
@@ -153,7 +161,7 @@
   (if line
     (print-line! r line)
     (when-not (:silent @(.-troubles r))
-      (remember! (.-sent r) {:at (Instant/now), :tag (now-tag r), :client (:name to), :packet m})
+      (remember! (.-sent r) {:at (Instant/now), :tag (now-tag r), :client (:name to), :packet (kept-as m (count m))})
       (let [bytes (message/encode m)]
         (pass! r :sent (socket/reliable? to) #(transmit! r to bytes))))))
 
@@ -178,9 +186,15 @@
                       (run! #(put-out! r %) out)
                       nil)
                     (catch clojure.lang.ExceptionInfo e
-                      (if (= :espalier.error/server-crashed (error/code e)) e (throw e)))
+                      (if (= :espalier.error/server-crashed (error/code e))
+                        e
+                        (do (print-line! r (str "exception in real time: " e)) nil)))
                     (catch StackOverflowError e
-                      e))]
+                      e)
+                    (catch Exception e
+                      ;; A fault of ours: as the real server does with its own, it costs one packet.
+                      (print-line! r (str "exception in real time: " e))
+                      nil))]
       (cond
         crashed               (do (print-line! r (str "Segmentation fault: " (ex-message crashed)))
                                   (finish! r 139))
@@ -196,7 +210,7 @@
   [^Rehearsal r client ^bytes bytes]
   (.put ^LinkedBlockingQueue (.-tasks r)
         (fn []
-          (remember! (.-received r) {:at (Instant/now), :tag (now-tag r), :client (:name client), :packet bytes})
+          (remember! (.-received r) {:at (Instant/now), :tag (now-tag r), :client (:name client), :packet (kept-as bytes (alength bytes))})
           (pass! r :received (socket/reliable? client) #(take-in! r client bytes)))))
 
 ;; ---- the thread
@@ -228,10 +242,9 @@
   [^Rehearsal r]
   (when (and (seq (:finishing @(.-world r))) (.isEmpty ^LinkedBlockingQueue (.-tasks r)))
     (if (pos? (double (slow-ms r)))
-      (when-not (get @(.-held r) :settling)
-        (swap! (.-held r) assoc :settling true)
+      (when (compare-and-set! (.-settling r) false true)
         (in! r (slow-ms r) (fn []
-                             (swap! (.-held r) dissoc :settling)
+                             (reset! (.-settling r) false)
                              (change-world! r #(model/settled % files/io)))))
       (change-world! r #(model/settled % files/io)))))
 
@@ -268,6 +281,12 @@
 
 (def ^:private own-options "Options of a rehearsal that no other server has." [:clock :on-line])
 
+(defn- booted
+  "The world that a rehearsal begins with."
+  [{:keys [load-synthdefs] :as opts}]
+  (cond-> (model/boot opts (wall-tag))
+    load-synthdefs (synthdef/define-files (files/synthdefs-at-boot))))
+
 (defn start!
   "See `espalier.rehearsal/start!`. `:on-line` is called with each line that it prints."
   [{:keys [clock on-line] :as opts}]
@@ -279,8 +298,8 @@
         checked (options/check (cond-> asked free? (dissoc :port)))
         opened  (socket/open checked (if free? 0 (:port checked)))
         opts    (assoc checked :port (socket/port opened))
-        r       (Rehearsal. opts clock (atom opened) (atom (model/boot opts (wall-tag)))
-                            (LinkedBlockingQueue.) (atom (sorted-map)) (atom {}) (atom {}) (atom {})
+        r       (Rehearsal. opts clock (atom opened) (atom (booted opts))
+                            (LinkedBlockingQueue.) (atom (sorted-map)) (atom {}) (atom false) (atom {}) (atom {})
                             (atom []) (atom []) (atom []) (or on-line (fn [_])) (atom nil) (CompletableFuture.) (atom false))]
     (print-line! r (str "SC_AudioDriver: sample rate = " (long (:sample-rate @(.-world r))) ".000000, driver's block size = " (:block-size opts)))
     (socket/listen! opened (fn [client bytes] (arrived! r client bytes)))
@@ -338,13 +357,19 @@
                       :finishing-delay    blocks)
                all))))
 
+(defn- later
+  "The time tag so many milliseconds behind another, by whole nanoseconds: so it is the tag of an Instant
+  that is as much later."
+  ^long [tag ms]
+  (TimeTag/of (.plusNanos (TimeTag/toInstant (long tag)) (Math/round (* 1e6 (double ms))))))
+
 (defn advance!
   "See `espalier.rehearsal/advance!`."
   [^Rehearsal r ms]
   (when-not (= :virtual (.-clock r))
     (throw (error/error :wall-clock "The time of this rehearsal is the wall's. (rehearsal/start! {:clock :virtual}) starts one whose time can be moved." {})))
   (running r)
-  (call! r (fn [] (change-world! r (fn [w] (model/advance w (+ (long (:now w)) (long (* 4294967.296 (double ms)))) files/io)))))
+  (call! r (fn [] (change-world! r (fn [w] (model/advance w (later (:now w) ms) files/io)))))
   r)
 
 (defn- readable [x]
@@ -361,15 +386,16 @@
   (let [n (count entries)]
     (subvec entries (max 0 (- n (long kept))))))
 
-(defn- entry [e]
+(defn- entry [{:keys [packet tag] :as e}]
   (-> e
-      (assoc :time (TimeTag/toInstant (long (:tag e))))
+      (assoc :time   (TimeTag/toInstant (long tag))
+             :packet (if (instance? SoftReference packet) (.get ^SoftReference packet) packet))
       (dissoc :tag)))
 
 (defn received
   "See `espalier.rehearsal/received`."
   [^Rehearsal r]
-  (mapv #(update (entry %) :packet decoded) (recent @(.-received r))))
+  (mapv #(update (entry %) :packet (fn [bytes] (some-> bytes decoded))) (recent @(.-received r))))
 
 (defn sent
   "See `espalier.rehearsal/sent`."

@@ -38,7 +38,9 @@
          (when-not bytes {:error no-format})
          (catch IOException _ {:error (system-words (File. s))}))))
 
-(defn- read-all [files]
+(defn- read-all
+  "Their bytes, without those that cannot be read."
+  [files]
   (into [] (keep (fn [^File f] (try (Files/readAllBytes (.toPath f)) (catch IOException _ nil)))) files))
 
 (defn- glob
@@ -53,6 +55,21 @@
 
 (defn- below [^String s]
   (sort (filter (fn [^File f] (and (.isFile f) (str/ends-with? (.getName f) ".scsyndef"))) (file-seq (File. s)))))
+
+(defn- synthdef-folders
+  "Where a server looks for SynthDefs at boot."
+  []
+  (let [home (System/getProperty "user.home")]
+    (if-let [path (System/getenv "SC_SYNTHDEF_PATH")]
+      (str/split path (re-pattern File/pathSeparator))
+      [(str home (if (re-find #"(?i)mac" (System/getProperty "os.name"))
+                   "/Library/Application Support/SuperCollider/synthdefs"
+                   "/.local/share/SuperCollider/synthdefs"))])))
+
+(defn synthdefs-at-boot
+  "The files that a server reads at boot, byte arrays."
+  []
+  (into [] (comp (map below) (mapcat read-all)) (synthdef-folders)))
 
 (defn io
   "Does what `espalier.model.rehearsal` asks for."
