@@ -58,7 +58,7 @@
     (is (re-matches #"SKIPPED in espalier.testing-test/what-is-not-installed-is-skipped-and-said \(.*testing_test.clj:\d+\): no scsynth-of-nowhere is installed\. .*\n" said))
     (is (= 1 (:pending @counters)) "Kaocha counts it"))
   (testing "what is named and not there is no missing installation"
-    (is (= :not-executable (error-of #(with-scsynth [s {:executable "deps.edn"}] s)) (error-of #(with-scsynth [s {:executable "./deps.edn"}] s))))))
+    (is (= :not-executable (error-of #(with-scsynth [s {:executable "./deps.edn"}] s))))))
 
 (deftest fixtures-bind-the-server
   (is (nil? kit/*server*))
@@ -122,6 +122,14 @@
 (deftest a-rehearsal-says-what-was-sent (with-rehearsal [s] (says-what-it-sends s)))
 
 (deftest and-a-real-server-the-same (with-scsynth [s] (says-what-it-sends s)))
+
+(deftest supernova-is-looked-at-more-and-that-is-no-part-of-it
+  (with-scsynth [s {:executable "supernova"}]
+    (sc/add-synthdefs! s instruments/pluck)
+    (is (= [["/d_recv" {:synthdefs ["pluck"]}]] (kit/sent s)))
+    (is (= [["/g_new" 5000 0 1]] (sent-by [s] (sc/add-group! s {:id 5000, :confirm true}))))
+    (is (= [{:at nil, :packets chord}] (sent-by [s] (chord! s {:confirm true}))))
+    (is (= [["/n_query" 1001]] (sent-by [s] (sc/query-node s 1001))))))
 
 ;; ---- what plays
 

@@ -35,12 +35,17 @@
        (even? (count pairs))
        (fence? (into ["/c_get"] (take-nth 2) pairs))))
 
+(defn- trial-name?
+  "Whether a SynthDef is one that shows whether the server has a UGen: see `espalier.runtime.synthdefs`."
+  [synthdef]
+  (str/starts-with? synthdef "espalier-trial-"))
+
 (defn- trial?
-  "Whether a message sends a SynthDef that shows whether the server has a UGen: see `espalier.runtime.synthdefs`."
+  "Whether a message sends such a SynthDef."
   [[address bytes]]
   (and (= "/d_recv" address)
        (bytes? bytes)
-       (when-let [[n] (:synthdefs (names-in bytes))] (str/starts-with? n "espalier-trial-"))))
+       (boolean (some trial-name? (:synthdefs (names-in bytes))))))
 
 (defn- own-question? [[address a b :as m]]
   (or (contains? #{"/status" "/sync" "/notify" "/version"} address)
@@ -54,6 +59,7 @@
   (or (contains? #{"/status.reply" "/synced" "/version.reply"} address)
       (and (= "/done" address) (= "/notify" a))
       (= ["/g_queryTree.reply" 0 0] [address a b])
+      (and (= "/d_removed" address) (trial-name? a))
       (fence-answer? m)))
 
 ;; ---- what one reads
