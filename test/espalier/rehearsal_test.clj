@@ -1,6 +1,7 @@
 (ns espalier.rehearsal-test
   "The rehearsal as a server: its sockets, its clock, what a handle sees of it, its troubles."
   (:require
+   [clojure.core.protocols :refer [datafy]]
    [clojure.java.io :as io]
    [clojure.string :as str]
    [clojure.test :refer [deftest is testing use-fixtures]]
@@ -83,6 +84,8 @@
     (sc/boot! s)
     (is (= [:booting :process-booted :connecting :connected :booted] (seen :booted)))
     (is (re-find #"ONLINE \[rehearsal .*-l 2" (pr-str s)))
+    (is (nil? (:pid (datafy s))))
+    (is (thrown? UnsupportedOperationException (.pid (sc/process s))) "no number would be safe to send a signal to")
     (sc/add-synthdefs! s ping)
     (let [g (sc/add-group! s), p (sc/add-synth! s :ping {:dur 10} {:target g})]
       (is (= {:dur 10.0} (sc/get-controls p [:dur])))

@@ -112,9 +112,10 @@
   (try (error-of f) (catch Throwable e (class e))))
 
 (defn sent-after
-  "What went out since packet `n`, but for the questions whether the server is alive."
+  "What went out since packet `n`, but for the questions whether the server is alive, and how its tree is
+  where that may have changed untold."
   [s n]
-  (into [] (comp (map :packet) (remove #{["/status"]})) (sc/trace s {:direction :sent, :after n})))
+  (into [] (comp (map :packet) (remove #(or (= ["/status"] %) (= ["/g_queryTree" 0 0] (first (:packets %)))))) (sc/trace s {:direction :sent, :after n})))
 
 (defn last-n
   "The number of the last packet that went either way."
@@ -185,4 +186,8 @@
   [signal-name pid]
   (.waitFor (.start (ProcessBuilder. ^"[Ljava.lang.String;" (into-array String ["sh" "-c" "kill -$0 $1" signal-name (str pid)])))))
 
-(defn pid [s] (.pid (sc/process s)))
+(defn pid
+  "The process id of a booted server; a rehearsal has none, and that throws: what a test sends a
+  signal to must be a process."
+  [s]
+  (.pid (sc/process s)))

@@ -303,7 +303,7 @@
 
 (defn process
   "The process that this handle has booted, a kernel `RunningServer`; nil where
-  there is none. Of a rehearsal that was booted it is the rehearsal, whose pid is -1.
+  there is none. Of a rehearsal that was booted it is the rehearsal, which has no pid.
 
       (.pid (sc/process s))  ;=> 4711"
   ^RunningServer [s]

@@ -270,6 +270,13 @@
       (ask w ["/clearSched"])
       (is (= [] (later w 100))))))
 
+(deftest what-cannot-be-carried-out-is-skipped
+  (let [w (booted)]
+    (ask w {:at (in-ms w 10) :packets [["/g_new" 1 0 0]]})
+    (ask w {:at (in-ms w 20) :packets [["/g_new" 2 0 0]]})
+    (swap! w model/skip)
+    (is (= [["/n_go" 2 0 -1 -1 1 -1 -1]] (later w 100)) "what is next, and no more")))
+
 (deftest envelopes-end-their-synths
   (let [w     (with-defs (booted) breath line listener)
         ended (fn [ms] (mapv second (filter #(= "/n_end" (first %)) (later w ms))))]

@@ -225,6 +225,15 @@
     (when (< (long block) Long/MAX_VALUE)
       (world/tag-of-block w block))))
 
+(defn skip
+  "The world without what is due next by itself, for one that fails at it."
+  [w]
+  (let [block (long (or (next-block w) -1))]
+    (assoc w
+           :finishing []
+           :scheduled (into (sorted-map) (remove (fn [[[tag]]] (<= (long (world/block-of w tag)) block))) (:scheduled w))
+           :ends      (into (sorted-map) (remove (fn [[[at]]] (<= (long at) block))) (:ends w)))))
+
 (defn- turn
   "The world without what was sent and printed, and that: `[world out]`."
   [w]

@@ -111,7 +111,8 @@
 ;; ---- envelopes
 
 (defn- segment-values
-  "Functions of nothing would do: the levels of a segment, `n` of them, lazily."
+  "The levels of a segment of `n` samples that begins at `level`, a lazy sequence that is
+  longer; nil for a shape that there is not."
   [{:keys [end shape curve]} level n]
   (let [level (double level), end (double end), n (double n), curve (double curve)
         lin   (fn [] (let [grow (/ (- end level) n)] (iterate #(+ (double %) grow) level)))

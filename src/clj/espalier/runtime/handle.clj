@@ -131,6 +131,12 @@
 
 (defn status "Where the handle stands, a keyword." [s] (:status (state s)))
 (defn process "The process that this handle has booted, or nil." ^RunningServer [s] (:process (state s)))
+(defn pid
+  "The process id of a server that was booted; nil where it is no process."
+  [^RunningServer process]
+  (try (.pid process)
+       (catch UnsupportedOperationException _ nil)))
+
 (defn session "The login, or nil." [s] (:session (state s)))
 (defn trace-of "The trace of the last packets." [s] (state s) (.-trace ^Server s))
 (defn owner? "Whether this handle has booted the server." [s] (some? (process s)))
@@ -161,7 +167,7 @@
           warnings (options/warnings (effective-options s))]
       (cond-> {:status status, :options (effective-options s), :owner? (owner? s)}
         (seq warnings) (assoc :warnings warnings)
-        process (assoc :pid (.pid ^RunningServer process) :command (vec (.command ^RunningServer process)))
+        process (assoc :pid (pid process) :command (vec (.command ^RunningServer process)))
         session (merge (select-keys session [:engine :version :client-id :maximum-logins]))
         session (assoc :link (str (:link session)))
         lost    (assoc :lost lost)))))

@@ -60,7 +60,7 @@
   (end [this ask patience _] (end-process! this ask patience))
   (output [this] (output this))
   (isAlive [_] (nil? @ending))
-  (pid [_] -1)
+  (pid [_] (throw (UnsupportedOperationException. "A rehearsal is no process, and has no process id.")))
   (clock [this] (if (= :virtual clock) (virtual-clock this) clock/wall))
   (command [_] (options/command-line options :rehearsal))
   Object
@@ -176,11 +176,20 @@
         (.setDaemon true)
         (.start)))))
 
+(defn- fault!
+  "A fault of ours: as the real server does with its own, it goes on, with what `mend` makes of
+  the world."
+  [^Rehearsal r e mend]
+  (print-line! r (str "exception in real time: " e))
+  (swap! (.-world r) mend)
+  nil)
+
 (defn- change-world!
   "Gives the world to `f`, which returns it with what is to be sent and printed."
-  [^Rehearsal r f]
+  [^Rehearsal r f & [mend]]
   (when (alive? r)
-    (let [crashed (try
+    (let [mend    (or mend identity)
+          crashed (try
                     (let [[w out] (f @(.-world r))]
                       (reset! (.-world r) w)
                       (run! #(put-out! r %) out)
@@ -188,13 +197,11 @@
                     (catch clojure.lang.ExceptionInfo e
                       (if (= :espalier.error/server-crashed (error/code e))
                         e
-                        (do (print-line! r (str "exception in real time: " e)) nil)))
+                        (fault! r e mend)))
                     (catch StackOverflowError e
                       e)
                     (catch Exception e
-                      ;; A fault of ours: as the real server does with its own, it costs one packet.
-                      (print-line! r (str "exception in real time: " e))
-                      nil))]
+                      (fault! r e mend)))]
       (cond
         crashed               (do (print-line! r (str "Segmentation fault: " (ex-message crashed)))
                                   (finish! r 139))
@@ -256,7 +263,7 @@
     (settle-virtual! r)
     (when-let [tag (model/next-time @(.-world r))]
       (when (<= (long tag) (wall-tag))
-        (change-world! r #(model/advance % (wall-tag) files/io))))))
+        (change-world! r #(model/advance % (wall-tag) files/io) model/skip)))))
 
 (defn- run-thread! [^Rehearsal r]
   (try

@@ -159,7 +159,7 @@
   [^Server s opts executable]
   (boot/check-port! opts)
   (let [^RunningServer process (boot/boot-process! s opts executable #(process-ended! s %1 %2))]
-    (emit! s :process-booted {:pid (.pid process)})
+    (emit! s :process-booted {:pid (handle/pid process)})
     (online! s (open-session! s opts true) opts)
     (emit! s :booted)
     ;; It may have died before it was online, when nobody minded.

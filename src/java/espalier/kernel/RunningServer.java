@@ -52,7 +52,12 @@ public interface RunningServer {
   /** {@return whether the server runs} */
   boolean isAlive();
 
-  /** {@return the process id, or -1 where there is no process} */
+  /**
+   * The process id.
+   *
+   * @return its number
+   * @throws UnsupportedOperationException where there is no process: no number would be safe to send a signal to
+   */
   long pid();
 
   /** {@return the clock by which it carries out what is sent for a time to come: the machine's, unless time is a pretence there} */
