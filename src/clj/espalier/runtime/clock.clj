@@ -4,23 +4,23 @@
    [espalier.model.error :as error])
   (:import
    (espalier.kernel TimeTag)
-   (java.time Clock Duration Instant)))
+   (java.time Duration Instant InstantSource)))
 
 (set! *warn-on-reflection* true)
 
 (def wall
   "The clock of this machine."
-  (Clock/systemUTC))
+  (InstantSource/system))
 
 (defn virtual?
   "Whether a clock is none of this machine, but one that somebody moves."
   [clock]
-  (not (identical? wall clock)))
+  (not= wall clock))
 
 (defn now
   "This moment, an Instant, by this machine or by another clock."
   (^Instant [] (now wall))
-  (^Instant [^Clock clock] (.instant clock)))
+  (^Instant [^InstantSource clock] (.instant clock)))
 
 (defn- named-instant ^Instant [when clock]
   (cond

@@ -11,7 +11,7 @@
    [espalier.runtime.worker :as worker])
   (:import
    (espalier.kernel OscMessage)
-   (java.time Clock)
+   (java.time InstantSource)
    (java.util Set)
    (java.util.concurrent ConcurrentHashMap)
    (java.util.concurrent.atomic AtomicBoolean AtomicLong)))
@@ -76,7 +76,7 @@
   "By the clock of the server; where that is the machine's, by one that only goes forward."
   ^long [^Mirror m]
   (if (clock/virtual? (.-clock m))
-    (.millis ^Clock (.-clock m))
+    (.millis ^InstantSource (.-clock m))
     (milliseconds)))
 
 (def ^:private grace-ms

@@ -18,7 +18,7 @@
    (espalier.runtime.handle Server)
    (java.io Closeable Writer)
    (java.lang.ref SoftReference)
-   (java.time Clock Duration Instant ZoneId ZoneOffset)
+   (java.time Duration Instant InstantSource)
    (java.util.concurrent CompletableFuture ExecutionException LinkedBlockingQueue TimeUnit TimeoutException)))
 
 (set! *warn-on-reflection* true)
@@ -88,21 +88,15 @@
     (long (:now @(.-world r)))
     (wall-tag)))
 
-(defn- zoned ^Clock [^Rehearsal r ^ZoneId zone]
-  (proxy [Clock] []
-    (getZone [] zone)
-    (withZone [other] (zoned r other))
-    (instant [] (TimeTag/toInstant (now-tag r)))))
-
-(defn- virtual-clock
-  "The clock of a rehearsal whose time is moved."
-  ^Clock [^Rehearsal r]
-  (zoned r ZoneOffset/UTC))
-
 (defn now
   "See `espalier.rehearsal/now`."
   ^Instant [^Rehearsal r]
   (TimeTag/toInstant (now-tag r)))
+
+(defn- virtual-clock
+  "The clock of a rehearsal whose time is moved."
+  ^InstantSource [^Rehearsal r]
+  (reify InstantSource (instant [_] (now r))))
 
 (defn- kept-as
   "A packet as it is remembered: a large one only while there is memory."

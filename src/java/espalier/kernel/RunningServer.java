@@ -1,7 +1,7 @@
 package espalier.kernel;
 
-import java.time.Clock;
 import java.time.Duration;
+import java.time.InstantSource;
 import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
@@ -61,8 +61,8 @@ public interface RunningServer {
   long pid();
 
   /** {@return the clock by which it carries out what is sent for a time to come: the machine's, unless time is a pretence there} */
-  default Clock clock() {
-    return Clock.systemUTC();
+  default InstantSource clock() {
+    return InstantSource.system();
   }
 
   /** {@return the words that started it: the executable, or what stands for it, and its arguments} */
