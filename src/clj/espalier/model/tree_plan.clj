@@ -140,7 +140,7 @@
   (merge (select-keys options [:sizes :top :controls? :limit-bytes :max-depth :max-infos :root-told?])
          {:nodes (:nodes known), :synthdefs (:synthdefs known)
           :parts {}, :infos {}, :values {}, :parents {}, :needs {}
-          :big #{}, :huge #{}, :gone #{}, :silent #{}}))
+          :big #{}, :huge #{}, :gone #{}, :silent #{}, :silences {}}))
 
 (defn fits?
   "Whether one reply tells all below a group, as far as is known."
@@ -356,9 +356,12 @@
         (recur (into (pop todo) (comp (filter #(= :group (:kind %))) (map :id)) children) reading))
       reading)))
 
+(def ^:private most-silences
+  "So often the values of a synth are asked for again: a busy supernova loses answers." 2)
+
 (defn- learn-one
   "What one answer says, or that there was none."
-  [{:keys [parents] :as reading} round {:keys [what id controls]} answer]
+  [{:keys [parents silences] :as reading} round {:keys [what id controls]} answer]
   (case what
     :tree      (if answer
                  (assoc-in reading [:parts id] {:tree answer, :from round, :to round})
@@ -375,9 +378,11 @@
                  ;; It may have ended since its group was read.
                  (let [part (get-in reading [:parts (get parents id)])]
                    (cond
-                     (nil? part)               reading
-                     (not= round (:to part)) (without-list reading (get parents id))
-                     :else                     (update reading :silent conj id))))))
+                     (nil? part)                  reading
+                     (< (long (get silences id 0)) (long most-silences))
+                     (update reading :silences update id (fnil inc 0))
+                     (not= round (:to part))      (without-list reading (get parents id))
+                     :else                        (update reading :silent conj id))))))
 
 (defn learn
   "The reading after round `round`.
