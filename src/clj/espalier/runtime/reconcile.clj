@@ -113,7 +113,7 @@
 (defn- settle!
   "Waits for what is on its way, and has the mirror looked over where it may be wrong."
   [{:keys [mirror] :as session} timeout-ms]
-  (declared/forget-pending! session (.minusMillis (clock/now) (+ 1000 (long timeout-ms))))
+  (declared/forget-pending! session (.minusMillis (clock/now (:clock session)) (+ 1000 (long timeout-ms))))
   (when (mirror/unsettled? mirror)
     (session/sync! session timeout-ms))
   ;; What is on its way even now will not come, or came untold.
@@ -459,11 +459,11 @@
 (defn- timing
   "When it is done, `:at`, nil for now, and whether to wait for it. What is declared later
   happens later."
-  [{:keys [pending]} {:keys [at confirm]} timeout-ms]
+  [session {:keys [pending]} {:keys [at confirm]} timeout-ms]
   (let [latest (fn [a b] (if (and a b) (if (neg? (compare a b)) b a) (or a b)))
         due    (reduce latest at (map :at pending))]
     {:at    due
-     :wait? (or confirm (and (nil? at) (or (nil? due) (<= (delivery/milliseconds-until due) (long timeout-ms)))))}))
+     :wait? (or confirm (and (nil? at) (or (nil? due) (<= (delivery/milliseconds-until session due) (long timeout-ms)))))}))
 
 (defn- send-edits!
   "Plans and sends once what makes `before` what is wanted, and remembers it: the plan with
@@ -525,7 +525,7 @@
         old        (get-in (declared/known session) [:roots root])
         expected   #(expected-rows session root (get-in (declared/known session) [:roots root]))
         look       #(:edits (edits-between session (expected) wish (get-in (declared/known session) [:roots root])))
-        {:keys [at wait?]} (timing old opts timeout-ms)
+        {:keys [at wait?]} (timing session old opts timeout-ms)
         done!      (fn [{:keys [resolved]}]
                      (when at
                        (done! session root resolved)
@@ -592,7 +592,7 @@
   (options/check-call opts #{:root :at :prune :confirm :timeout-ms})
   (moment/refuse-inside! "reconcile!")
   (let [session (handle/live s)
-        opts    (cond-> opts (:at opts) (update :at clock/instant))]
+        opts    (cond-> opts (:at opts) (update :at clock/instant (:clock session)))]
     (declared/locked
       session
       (fn []
