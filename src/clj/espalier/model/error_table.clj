@@ -85,6 +85,7 @@
      :too-many-nodes            "The server has no place for so many nodes; :maximum-node-count is how many it has."
      :too-many-synthdefs        "The server has no place for so many SynthDefs; :maximum-synthdef-count is how many it has."
      :too-much-at-once          "supernova would not survive so much in one block."
+     :trace-too-short         "What is to be looked at is not in the trace any more, which holds the last 4,096 packets."
      :unknown-argument          "A command or UGen has no argument of this name."
      :unknown-command           "There is no command of this name."
      :unknown-control           "A SynthDef has no control of this name."

@@ -33,8 +33,8 @@
 
 ;; ---- what is returned: maps that print as one line
 
-(defrecord Report [])
-(defrecord Plan [])
+(defrecord Report [] Object (toString [this] (pr-str this)))
+(defrecord Plan [] Object (toString [this] (pr-str this)))
 
 (defn- shown
   "A report or plan, which `make` makes of a map."
