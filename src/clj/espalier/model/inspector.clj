@@ -150,7 +150,7 @@
   [before after]
   (let [n (- (long (:logged after)) (long (:logged before)))]
     (when (pos? n)
-      (into [] (take-last n) (:log after)))))
+      (vec (take-last n (:log after))))))
 
 (defn news
   "What a browser that shows the page `before` must be told to show `after`, a map of the

@@ -313,7 +313,11 @@
           (when-not (stopped? i)
             (recur now)))))))
 
-(defn- show! [^Inspector i send!]
+(defn tell!
+  "Calls `send!` with the page as text of a stream of events, and then with what is new in
+  it, ten times a second at the most and not again before it has returned; returns when the
+  inspector has ended. What `send!` throws ends it too."
+  [^Inspector i send!]
   (let [^AtomicInteger lookers (.-lookers i)]
     (.incrementAndGet lookers)
     (wake! i)
@@ -391,7 +395,8 @@
   (handle/state s)
   (let [opts (check opts)
         i    (Inspector. s opts (atom inspector/page) (Object.) (AtomicInteger.) (atom nil) (CountDownLatch. 1) (promise))
-        http (page-server/start! {:port (or (:port opts) 0), :files files, :actions (actions i), :stream (fn [send!] (show! i send!))
+        http (page-server/start! {:port (or (:port opts) 0), :files files, :actions (actions i), :stream (fn [send!] (tell! i send!))
+                                  :on-fault (fn [e] (when-not (stopped? i) (log! i ["lifecycle" "error" (str "the inspector failed: " e)])))
                                   :limit most-pages, :name "espalier-inspector"})]
     (read-output! i)
     (show-server! i {})

@@ -183,6 +183,7 @@
   `:stream`   what GET of `events` does: a function of a function that sends text. It
               returns when it has ended; sending throws an IOException when the browser has
               gone, and blocks while it does not read
+  `:on-fault` called with what else is thrown than for a browser that has gone
   `:limit`    how many streams there may be at once
   `:name`     of its threads
 
@@ -198,6 +199,7 @@
                                  (try (handle! x token spec)
                                       ;; The browser has gone.
                                       (catch IOException _)
+                                      (catch Throwable e ((:on-fault spec) e))
                                       (finally (.close x))))))
     ;; The thread that it makes is a daemon when the one that starts it is.
     (doto (Thread. (fn [] (.start http)) (str (:name spec) "-start"))
