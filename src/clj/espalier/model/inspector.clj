@@ -117,7 +117,7 @@
       (event-line {:event :late, :late-s 0.02})  ;=> [\"late\" \"warn\" \"a bundle was 0.02 s late\"]"
   [{:keys [event why error exit-code reason pid warnings message late-s asleep-ms patience-ms behind]}]
   (case event
-    :late              ["late" "warn" (str "a bundle was " (if late-s (str late-s " s ") "") "late")]
+    :late              ["late" "warn" (str "a bundle was " (if late-s (str (/ (Math/round (* 1000 (double late-s))) 1000.0) " s ") "") "late")]
     :command-failed    ["fail" "error" (str/join " " message)]
     :lost              ["lifecycle" "error" (str "lost: " why)]
     :process-died      ["lifecycle" "error" (str "the process died" (when exit-code (str " with exit code " exit-code)) (when reason (str ": " reason)))]
