@@ -9,7 +9,8 @@ const logLimit = 500;
 const views = new Map();     // node id -> its elements
 let mayWrite = false;
 let server = {};
-let connected = false;
+let connected = false, everConnected = false;
+let isStale = false, isComplete = true;
 
 function el(tag, className, text) {
   const e = document.createElement(tag);
@@ -243,8 +244,10 @@ function updateStatus() {
   setText($('status'), status.toUpperCase());
   $('status').className = `pill ${connected ? server.status : 'cut'}`;
   document.title = `${status.toUpperCase()} · Espalier`;
-  $('notice').hidden = !(connected && server.status === 'lost' && server.lost);
-  setText($('notice'), server.lost || '');
+  const notice = connected ? (server.status === 'lost' && server.lost) : (everConnected && 'The inspector does not answer: it was stopped, or its REPL has ended.');
+  $('notice').hidden = !notice;
+  setText($('notice'), notice || '');
+  document.body.classList.toggle('stale', isStale || !connected);
   setText($('engine'), [server.engine, server.version].filter(Boolean).join(' '));
   setText($('shown'), (server.shown || '').replace(/^#<Server \w+ /, '').replace(/>$/, ''));
   $('shown').title = server.shown || '';
@@ -261,14 +264,14 @@ function updateStatus() {
 }
 
 function updateTreeNote(stale, complete) {
-  document.body.classList.toggle('stale', stale);
   $('tree-note').classList.toggle('bad', stale || !complete);
   setText($('tree-note'), stale ? 'as it was seen last' : (complete ? '' : 'incomplete: the server does not tell it all'));
 }
 
-function updateDrift({ roots, edits, error }) {
+function updateDrift(drift) {
+  const { roots, edits, error } = drift || { edits: [], error: null };
   $('drift-note').classList.toggle('bad', Boolean(error));
-  setText($('drift-note'), error || (roots === 0 ? 'nothing is declared' : (edits.length === 0 ? 'none: it plays as declared' : `what would mend it: ${edits.length}`)));
+  setText($('drift-note'), !drift ? 'unknown' : error || (roots === 0 ? 'nothing is declared' : (edits.length === 0 ? 'none: it plays as declared' : `what would mend it: ${edits.length}`)));
   $('drift').replaceChildren(...edits.slice(0, 200).map((text) => el('li', '', text)));
 }
 
@@ -337,8 +340,6 @@ function updateMeters(levels) {
 
 // ---- the stream
 
-let isStale = false, isComplete = true;
-
 function show(news) {
   if (news.anew) {
     // What may be done is part of each node's elements.
@@ -350,7 +351,7 @@ function show(news) {
   if ('complete' in news) isComplete = news.complete;
   if ('stale' in news || 'complete' in news) updateTreeNote(isStale, isComplete);
   if (news.nodes) updateNodes(news.nodes, news.anew);
-  if (news.drift) updateDrift(news.drift);
+  if ('drift' in news) updateDrift(news.drift);
   if (news.synthdefs) updateSynthDefs(news.synthdefs);
   if (news.log) updateLog(news.log, news.anew);
   if ('meters' in news) updateMeters(news.meters);
@@ -360,7 +361,7 @@ function show(news) {
 function connect() {
   const stream = new EventSource('events');
   stream.onmessage = (e) => {
-    connected = true;
+    connected = everConnected = true;
     show(JSON.parse(e.data));
   };
   stream.onerror = () => {

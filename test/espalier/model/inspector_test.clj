@@ -78,6 +78,7 @@
     ["late" "warn" "a bundle was late"]                               {:event :late}
     ["lifecycle" "error" "lost: the process died"]                    {:event :lost, :why "the process died"}
     ["lifecycle" "error" "the process died with exit code 9"]         {:event :process-died, :exit-code 9}
+    ["lifecycle" "error" "the process died with exit code 9; what it said last: Ready"] {:event :process-died, :exit-code 9, :reason "Ready"}
     ["lifecycle" "info" "connected"]                                  {:event :connected}
     ["lifecycle" "error" "boot failed: port-taken: No."]              {:event :boot-failed, :error (error/error :port-taken "No." {})})
   (is (= {:roots 1, :edits ["free :bass"], :error nil} (inspector/drift 1 [{:edit :free, :node :bass}])))

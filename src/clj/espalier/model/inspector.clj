@@ -6,7 +6,7 @@
                    1000 {:id 1000, :kind :synth, :def \"bell\", :key \":bass\", :controls [[\"freq\" 440.0]]}}
        :stale     false          whether the nodes are those of a server that has gone
        :complete  true           whether the server told them all
-       :drift     {:roots 1, :edits [\"set :bass: freq 55.0\"], :error nil}
+       :drift     {:roots 1, :edits [\"set :bass: freq 55.0\"], :error nil}   nil where nobody has looked
        :meters    [{:peak 0.5, :rms 0.2}]
        :synthdefs [[\"bell\" [[\"freq\" 440.0]]]]
        :log       [{:n 0, :at instant, :kind \"lifecycle\", :level \"info\", :text \"booted\"}]
@@ -22,7 +22,7 @@
 (def page
   "The page before anything is known."
   {:server {:status "offline", :late-count 0}, :nodes {}, :stale false, :complete true
-   :drift {:roots 0, :edits []}, :meters nil, :synthdefs [], :log [], :logged 0})
+   :drift nil, :meters nil, :synthdefs [], :log [], :logged 0})
 
 ;; ---- nodes
 
@@ -120,7 +120,7 @@
     :late              ["late" "warn" (str "a bundle was " (if late-s (str (/ (Math/round (* 1000 (double late-s))) 1000.0) " s ") "") "late")]
     :command-failed    ["fail" "error" (str/join " " message)]
     :lost              ["lifecycle" "error" (str "lost: " why)]
-    :process-died      ["lifecycle" "error" (str "the process died" (when exit-code (str " with exit code " exit-code)) (when reason (str ": " reason)))]
+    :process-died      ["lifecycle" "error" (str "the process died" (when exit-code (str " with exit code " exit-code)) (when reason (str "; what it said last: " reason)))]
     :server-silent     ["lifecycle" "error" (str "the server has said nothing for " patience-ms " ms")]
     :connection-closed ["lifecycle" "error" "the connection ended"]
     :process-booted    ["lifecycle" "info" (str "process booted" (when pid (str ", pid " pid)))]

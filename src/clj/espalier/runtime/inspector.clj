@@ -237,14 +237,20 @@
                                               (log! i ["lifecycle" "error" (str "no meters: " (ex-message e))])
                                               nil))))))
 
-(defn- free-meter! [look]
+(defn- free-meter! [^Inspector i look]
   (when-let [synth (:meter look)]
     (try (node/free! synth {})
-         ;; It has gone with its server.
+         (synthdefs/free-synthdefs! (.-server i) (:def synth) {})
+         ;; They have gone with their server.
          (catch ExceptionInfo _)))
   (dissoc look :meter :metered))
 
 ;; ---- the thread that looks
+
+(defn- unwatched
+  "The page of a server that is not there, or that nobody looks at."
+  [page]
+  (-> page (assoc-new :stale (some? (seq (:nodes page)))) (assoc-new :meters nil) (assoc-new :drift nil)))
 
 (defn- look!
   "One look at the server; returns what the next one must know."
@@ -254,7 +260,7 @@
     (read-output! i)
     (show-server! i {})
     (if (not= :online status)
-      (do (publish! i (fn [page] (-> page (assoc-new :stale (some? (seq (:nodes page)))) (assoc-new :meters nil))))
+      (do (publish! i unwatched)
           {})
       (let [look (cond-> (look-at-structure! i session look)
                    meters? (as-> look (keep-meter! i session look)))
@@ -272,7 +278,7 @@
   (loop [look {}]
     (cond
       (stopped? i)
-      (free-meter! look)
+      (free-meter! i look)
 
       (looked-at? i)
       (let [look (try (look! i look)
@@ -283,9 +289,9 @@
         (recur look))
 
       :else
-      (do (free-meter! look)
+      (do (free-meter! i look)
           ;; Until somebody looks again, nothing here is kept up to date.
-          (publish! i (fn [page] (-> page (assoc-new :stale (some? (seq (:nodes page)))) (assoc-new :meters nil))))
+          (publish! i unwatched)
           (await-that i 60000 (fn [] (or (stopped? i) (looked-at? i))))
           (recur {})))))
 
