@@ -73,12 +73,13 @@
       result)))
 
 (defn open
-  "A browser that shows an address."
-  ^Closeable [url]
+  "A browser that shows an address; `switches` are more of its command line."
+  ^Closeable [url & switches]
   (let [folder  (.toFile (Files/createTempDirectory "espalier-browser" (make-array FileAttribute 0)))
         process (.start (doto (ProcessBuilder. ^"[Ljava.lang.String;"
-                                               (into-array String [(executable) "--headless=new" "--no-sandbox" "--disable-gpu" "--no-first-run" "--disable-dev-shm-usage"
-                                                                   "--remote-debugging-port=0" (str "--user-data-dir=" folder) "about:blank"]))
+                                               (into-array String (concat [(executable) "--headless=new" "--no-sandbox" "--disable-gpu" "--no-first-run" "--disable-dev-shm-usage"
+                                                                   "--remote-debugging-port=0" (str "--user-data-dir=" folder)]
+                                                                          switches ["about:blank"])))
                           (.redirectErrorStream true)))
         lines   (line-seq (io/reader (.getInputStream process)))
         port    (or (some #(second (re-find #"DevTools listening on ws://127.0.0.1:(\d+)/" %)) lines)

@@ -107,9 +107,25 @@
           (is (eventually #(= "ONLINE" (text-of b "status"))))
           (is (shows? s b)))
 
-        (testing "the inspector ends, and another begins at its port"
+        (testing "the inspector ends"
           (inspector/stop! i)
           (is (eventually #(= "NO CONNECTION" (text-of b "status")))))))))
+
+(deftest ^:soak a-browser-comes-again
+  (when (browser/executable)
+    (sc/with-server [s (servers/options {:executable "scsynth"})]
+      (with-open [^Closeable i (inspector/start! s)
+                  line (pages/line (pages/port-of (inspector/url i)))
+                  b    (browser/open (inspector/url i) (str "--proxy-server=http://127.0.0.1:" (pages/line-port line)) "--proxy-bypass-list=<-loopback>")]
+        (sc/add-synthdefs! s light)
+        (let [synth (sc/add-synth! s light)]
+          (is (shows? s b))
+          (browser/value b "window.seen = []; new MutationObserver(() => seen.push(document.getElementById('status').textContent)).observe(document.getElementById('status'), {childList: true, characterData: true, subtree: true})")
+          (pages/cut! line)
+          (sc/free! synth)
+          (sc/add-synth! s light {:freq 220})
+          (is (eventually #(= ["NO CONNECTION" "ONLINE"] (browser/value b "seen"))))
+          (is (shows? s b)))))))
 
 (defn- milliseconds [f]
   (let [began (System/nanoTime)]

@@ -5,7 +5,7 @@
    [clojure.string :as str])
   (:import
    (java.io BufferedReader Closeable InputStreamReader OutputStream PushbackReader StringReader)
-   (java.net HttpURLConnection Socket URI)
+   (java.net HttpURLConnection InetAddress ServerSocket Socket URI)
    (java.nio.charset StandardCharsets)))
 
 (set! *warn-on-reflection* true)
@@ -18,7 +18,7 @@
   (loop [c (.read in)]
     (if (Character/isWhitespace c) (recur (.read in)) (char c))))
 
-(defn- read-string [^PushbackReader in]
+(defn- read-text [^PushbackReader in]
   (let [out (StringBuilder.)]
     (loop [c (char (.read in))]
       (case c
@@ -52,7 +52,7 @@
 (defn- read-value [^PushbackReader in]
   (let [c (next-char in)]
     (case c
-      \" (read-string in)
+      \" (read-text in)
       \[ (read-members in \] #(read-value in))
       \{ (into {} (read-members in \} (fn [] (let [k (read-value in)] (next-char in) [(keyword k) (read-value in)]))))
       (read-word in c))))
@@ -158,3 +158,38 @@
     (some? k)       (assoc :key (pr-str k))
     (= :synth kind) (assoc :controls (mapv (fn [[c v]] [(str c) v]) controls))
     children        (assoc :children (mapv told children))))
+
+;; ---- a connection that breaks
+
+(defprotocol Line
+  (line-port [_] "Where it is connected to.")
+  (cut! [_] "Breaks all connections that there are; new ones are taken."))
+
+(defn- pump [^Socket from ^Socket to]
+  (doto (Thread. #(try (.transferTo (.getInputStream from) (.getOutputStream to))
+                       (catch java.io.IOException _)
+                       (finally (.close to)))
+                 "a-line")
+    (.setDaemon true) .start))
+
+(defn line
+  "What hands on connections to a port of this machine, and can break them."
+  ^Closeable [port]
+  (let [door (ServerSocket. 0 50 (InetAddress/getLoopbackAddress))
+        ends (atom #{})]
+    (doto (Thread. #(try (while true
+                           (let [a (.accept door), b (Socket. "127.0.0.1" (int port))]
+                             (swap! ends conj a b)
+                             (pump a b)
+                             (pump b a)))
+                         (catch java.io.IOException _))
+                   "takes-lines")
+      (.setDaemon true) .start)
+    (reify
+      Line
+      (line-port [_] (.getLocalPort door))
+      (cut! [_]
+        (let [[before _] (reset-vals! ends #{})]
+          (run! (fn [^Socket end] (.close end)) before)))
+      Closeable
+      (close [this] (.close door) (cut! this)))))

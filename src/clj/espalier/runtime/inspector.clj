@@ -252,24 +252,29 @@
   [page]
   (-> page (assoc-new :stale (some? (seq (:nodes page)))) (assoc-new :meters nil) (assoc-new :drift nil)))
 
+(defn- look-online!
+  "One look at a server that is there."
+  [^Inspector i session look]
+  (let [{:keys [meters? drift-ms]} (.-options i)
+        look (cond-> (look-at-structure! i session look)
+               meters? (as-> look (keep-meter! i session look)))
+        look (if (time-to-ask? i look) (ask! i session look) look)]
+    (if (and drift-ms (<= (long drift-ms) (- (session/milliseconds) (long (:drifted look 0)))))
+      (do (look-at-drift! i session)
+          (assoc look :drifted (session/milliseconds)))
+      look)))
+
 (defn- look!
   "One look at the server; returns what the next one must know."
   [^Inspector i look]
-  (let [{:keys [status session]} (handle/state (.-server i))
-        {:keys [meters? drift-ms]} (.-options i)]
+  (let [{:keys [status session]} (handle/state (.-server i))]
     (read-output! i)
-    (show-server! i {})
-    (if (not= :online status)
+    (when (not= status (:status look))
+      (show-server! i {}))
+    (if (= :online status)
+      (assoc (look-online! i session look) :status status)
       (do (publish! i unwatched)
-          {})
-      (let [look (cond-> (look-at-structure! i session look)
-                   meters? (as-> look (keep-meter! i session look)))
-            look (if (time-to-ask? i look) (ask! i session look) look)
-            now  (session/milliseconds)]
-        (if (and drift-ms (<= (long drift-ms) (- now (long (:drifted look 0)))))
-          (do (look-at-drift! i session)
-              (assoc look :drifted (session/milliseconds)))
-          look)))))
+          {:status status}))))
 
 (defn- looked-at? [^Inspector i]
   (pos? (.get ^AtomicInteger (.-lookers i))))
@@ -284,7 +289,8 @@
       (let [look (try (look! i look)
                       (catch Exception e
                         (log! i ["lifecycle" "error" (str "the inspector could not look: " (ex-message e))])
-                        (assoc look :asked (session/milliseconds), :took 1000)))]
+                        (pause! i 2000)
+                        look))]
         (pause! i 100)
         (recur look))
 
