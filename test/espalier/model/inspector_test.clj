@@ -72,6 +72,22 @@
   (testing "controls that a tree lacks are those from before"
     (is (= nodes (inspector/told-nodes nodes (update-in tree [:children 0 :children 0 :children 0] dissoc :controls))))))
 
+(deftest what-may-be-asked-for
+  (is (= {:port 8000, :write? true, :controls? true, :meters? false, :poll-ms 500, :drift-ms nil}
+         (inspector/options {:port 8000, :write? true, :drift-ms nil})))
+  (are [code words opts] (let [e (try (inspector/options opts) (catch clojure.lang.ExceptionInfo e e))]
+                           (and (= code (error/code e)) (re-find words (ex-message e))))
+    :espalier.error/unknown-option #"Did you mean :port" {:prot 1}
+    :espalier.error/invalid-option #":write\? is true or false, not 1" {:write? 1}
+    :espalier.error/invalid-option #"not 70000" {:port 70000}
+    :espalier.error/invalid-option #":poll-ms" {:poll-ms 1}
+    :espalier.error/invalid-option #":drift-ms" {:drift-ms 1.5}
+    :espalier.error/invalid-option #"a map" nil)
+  (are [value text] (= value (inspector/control-value text))
+    440.0 "440", -1.5e-3 " -1.5e-3 ", [0.5 1.0] "0.5, 1", [1.0 2.0] "[1 2]")
+  (doseq [text [nil "" "loud" "1, loud" "1;2"]]
+    (is (thrown? IllegalArgumentException (inspector/control-value text)) text)))
+
 (deftest what-is-said-in-words
   (are [line event] (= line (inspector/event-line event))
     ["late" "warn" "a bundle was 0.02 s late"]                        {:event :late, :late-s 0.02}

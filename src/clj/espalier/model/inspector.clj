@@ -24,6 +24,55 @@
   {:server {:status "offline", :late-count 0}, :nodes {}, :stale false, :complete true
    :drift nil, :meters nil, :synthdefs [], :log [], :logged 0})
 
+;; ---- what is asked for
+
+(def ^:private defaults
+  {:port nil, :write? false, :controls? true, :meters? false, :poll-ms 500, :drift-ms 5000})
+
+(def ^:private rules
+  "By option a predicate, and what is expected in words."
+  (let [flag [boolean? "true or false"]]
+    {:port      [(fn [x] (or (nil? x) (and (int? x) (<= 0 (long x) 65535)))) "a port, or nil for a free one"]
+     :poll-ms   [(fn [x] (and (int? x) (<= 100 (long x)))) "a number of milliseconds, 100 or more"]
+     :drift-ms  [(fn [x] (or (nil? x) (and (int? x) (<= 100 (long x))))) "a number of milliseconds, 100 or more, or nil for never"]
+     :write?    flag
+     :controls? flag
+     :meters?   flag}))
+
+(defn options
+  "The options of an inspector, complete, if they are right; `espalier.inspector/start!`
+  tells what they mean.
+
+  Throws `:espalier.error/unknown-option`, `:espalier.error/invalid-option`.
+
+      (:poll-ms (options {}))  ;=> 500"
+  [opts]
+  (when-not (map? opts)
+    (throw (error/error :invalid-option (str "The options of the inspector are a map, {:write? true} for example, not " (pr-str opts) ".")
+                        {:value opts})))
+  (doseq [[k value] opts
+          :let [[right? expected :as rule] (get rules k)]]
+    (when-not rule
+      (throw (error/error :unknown-option
+                          (str "The inspector takes no option " (pr-str k) "." (error/hint k (keys rules)) " It takes " (str/join ", " (sort (keys rules))) ".")
+                          {:option k, :value value})))
+    (when-not (right? value)
+      (throw (error/error :invalid-option (str k " is " expected ", not " (pr-str value) ". (inspector/start! s {" k " " (pr-str (get defaults k)) "}) is the default.")
+                          {:option k, :value value}))))
+  (merge defaults opts))
+
+(defn control-value
+  "The value of a control as it was typed: a number, or several for an array.
+
+  Throws an IllegalArgumentException, which says what can be typed.
+
+      (control-value \"0.5, 1\")  ;=> [0.5 1.0]"
+  [text]
+  (let [numbers (mapv parse-double (re-seq #"[^\s,\[\]]+" (or text "")))]
+    (when (or (empty? numbers) (some nil? numbers))
+      (throw (IllegalArgumentException. (str "A control is set to a number, or several with commas between, not to \"" text "\"."))))
+    (if (next numbers) numbers (first numbers))))
+
 ;; ---- nodes
 
 (defn- key-text [k]

@@ -349,14 +349,6 @@
       (throw (error/error :no-such-node (str "There is no node " id " any more.") {:node id})))
     (entities/known-node s session kind id)))
 
-(defn- numbers-of
-  "The value of a control as it was typed: a number, or several for an array."
-  [text]
-  (let [numbers (mapv parse-double (re-seq #"[^\s,\[\]]+" (or text "")))]
-    (when (or (empty? numbers) (some nil? numbers))
-      (throw (IllegalArgumentException. (str "A control is set to a number, or several with commas between, not to \"" text "\"."))))
-    (if (next numbers) numbers (first numbers))))
-
 (def ^:private confirmed {:confirm true, :timeout-ms 2000})
 
 (defn- actions [^Inspector i]
@@ -364,7 +356,7 @@
     (:write? (.-options i))
     (assoc "set"    (fn [{:strs [control value] :as p}]
                       (when (str/blank? control) (throw (IllegalArgumentException. "control is the name of one.")))
-                      (node/set-controls! (entity-of i p) {control (numbers-of value)} confirmed)
+                      (node/set-controls! (entity-of i p) {control (inspector/control-value value)} confirmed)
                       nil)
            "pause"  (fn [p] (node/set-running! (entity-of i p) false confirmed) nil)
            "resume" (fn [p] (node/set-running! (entity-of i p) true confirmed) nil)
@@ -379,33 +371,11 @@
 
 ;; ---- its life
 
-(def ^:private defaults
-  {:port nil, :write? false, :controls? true, :meters? false, :poll-ms 500, :drift-ms 5000})
-
-(defn- check [opts]
-  (let [refuse  (fn [k expected]
-                  (throw (error/error :invalid-option (str k " is " expected ", not " (pr-str (get opts k)) ". (inspector/start! s) takes " (pr-str defaults) " by default.")
-                                      {:option k, :value (get opts k)})))
-        _       (when-not (map? opts)
-                  (throw (error/error :invalid-option (str "The options of the inspector are a map, {:write? true} for example, not " (pr-str opts) ".") {:value opts})))
-        unknown (first (remove (fn [k] (contains? defaults k)) (keys opts)))
-        {:keys [port poll-ms drift-ms] :as all} (merge defaults opts)]
-    (when unknown
-      (throw (error/error :unknown-option (str "The inspector takes no option " (pr-str unknown) "." (error/hint unknown (keys defaults))
-                                               " It takes " (str/join ", " (sort (keys defaults))) ".")
-                          {:option unknown})))
-    (when-not (or (nil? port) (and (int? port) (<= 0 (long port) 65535))) (refuse :port "a port, or nil for a free one"))
-    (when-not (and (int? poll-ms) (<= 100 (long poll-ms))) (refuse :poll-ms "a number of milliseconds, 100 or more"))
-    (when-not (or (nil? drift-ms) (and (int? drift-ms) (<= 100 (long drift-ms)))) (refuse :drift-ms "a number of milliseconds, 100 or more, or nil for never"))
-    (doseq [k [:write? :controls? :meters?]]
-      (when-not (boolean? (get all k)) (refuse k "true or false")))
-    all))
-
 (defn start!
   "See `espalier.inspector/start!`."
   [s opts]
   (handle/state s)
-  (let [opts (check opts)
+  (let [opts (inspector/options opts)
         i    (Inspector. s opts (atom inspector/page) (Object.) (AtomicInteger.) (atom nil) (CountDownLatch. 1) (promise))
         http (page-server/start! {:port (or (:port opts) 0), :files files, :actions (actions i), :stream (fn [send!] (tell! i send!))
                                   :on-fault (fn [e] (when-not (stopped? i) (log! i ["lifecycle" "error" (str "the inspector failed: " e)])))
