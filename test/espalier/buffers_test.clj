@@ -1,4 +1,4 @@
-(ns espalier.buffers-test
+(ns ^:many-servers espalier.buffers-test
   "Buffers on every kind of server: what a call says that it does, the server must say
   too. One server of each kind, with few buffers, plays all of these."
   (:require

@@ -1,4 +1,4 @@
-(ns espalier.buses-test
+(ns ^:many-servers espalier.buses-test
   "Buses on every kind of server: what a call says that it does, the server must say
   too. One server of each kind, with few buses, plays all of these."
   (:require

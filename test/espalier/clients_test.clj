@@ -1,4 +1,4 @@
-(ns espalier.clients-test
+(ns ^:many-servers espalier.clients-test
   "Several clients on one server."
   (:require
    [clojure.test :refer [deftest is testing use-fixtures]]

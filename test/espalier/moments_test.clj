@@ -1,4 +1,4 @@
-(ns espalier.moments-test
+(ns ^:many-servers espalier.moments-test
   "Moments: one bundle, in the order that was written, at one time, or not at all."
   (:require
    [clojure.core.async :as a]

@@ -1,4 +1,4 @@
-(ns espalier.nodes-test
+(ns ^:many-servers espalier.nodes-test
   "Groups and synths on every kind of server: what a call says that it does, the
   server must say too. One server of each kind plays all of these."
   (:require

@@ -1,4 +1,4 @@
-(ns espalier.query-tree-test
+(ns ^:many-servers espalier.query-tree-test
   "Trees of any size and shape, read from real servers and compared with what was made."
   (:require
    [clojure.string :as str]

@@ -1,4 +1,4 @@
-(ns espalier.requests-test
+(ns ^:many-servers espalier.requests-test
   "Questions and their answers: each call has its own, whoever else asks, and each
   failure reaches the call that caused it."
   (:require

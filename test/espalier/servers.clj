@@ -42,10 +42,18 @@
   [f]
   (binding [kinds rehearsals, udp-kinds (take 1 rehearsals), *scsynth* :rehearsal] (f)))
 
+(def ^:private lane
+  "Which of the JVMs this is that share the tests, or nil." (some-> (System/getProperty "espalier.test.lane") parse-long))
+
+(defn- free-port
+  "A free port that no other of these JVMs takes in the same moment."
+  []
+  (first (filter #(or (nil? lane) (= lane (mod (long %) 2))) (repeatedly sc/find-free-port))))
+
 (defn options
   "Options to boot a server of this kind beside any others."
   [kind & [more]]
-  (-> (merge {:audio :dummy, :port (sc/find-free-port), :load-synthdefs false, :executable "scsynth"} kind more)
+  (-> (merge {:audio :dummy, :port (free-port), :load-synthdefs false, :executable "scsynth"} kind more)
       (update :executable #(if (= "scsynth" %) *scsynth* %))))
 
 (defn supernova? "Whether a handle is one of supernova." [s]

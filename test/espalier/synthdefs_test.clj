@@ -1,4 +1,4 @@
-(ns espalier.synthdefs-test
+(ns ^:many-servers espalier.synthdefs-test
   "SynthDefs on every kind of server: what is added is there, what is not is named, and
   what was there stays."
   (:require

@@ -1,12 +1,21 @@
 (ns espalier.test-runner
-  "Runs with clojure.test what tests.edn names: bin/test [namespace | namespace/var …]"
+  "Runs with clojure.test what tests.edn names: bin/test [namespace | namespace/var …]
+  All of it is shared by two JVMs, for tests wait for servers most of the time. JACK allows
+  eight servers on a machine, so namespaces with `^:many-servers` are run by one of them,
+  one after the other."
   (:require
    [clojure.edn :as edn]
    [clojure.java.io :as io]
    [clojure.pprint :refer [pprint]]
    [clojure.string :as str]
    [clojure.test :as t]
-   [clojure.test.check.clojure-test :as check]))
+   [clojure.test.check.clojure-test :as check])
+  (:import
+   (java.io BufferedReader PushbackReader Writer)
+   (java.lang ProcessBuilder$Redirect)
+   (java.lang.management ManagementFactory)
+   (java.util Collection)
+   (java.util.concurrent ConcurrentLinkedQueue)))
 
 (set! *warn-on-reflection* true)
 
@@ -122,11 +131,83 @@
           (println (format "%6.1f s  %s" seconds ns-name)))))
     @t/*report-counters*))
 
+(def ^:private end-mark
+  "Begins the line that tells the counters of a namespace." "\u0000")
+
+(defn- run-lane
+  "Runs the namespaces that are asked for on standard input, a line each, and tells the
+  counters of each in a line."
+  []
+  (let [plan (into {} (configured))]
+    (doseq [line (line-seq (BufferedReader. *in*))
+            :let [counters (run (select-keys plan [(symbol line)]))]]
+      (println (str end-mark (pr-str counters))))))
+
+(defn- start-lane
+  "A JVM like this one, for `run-lane`."
+  ^Process [lane]
+  (.start (doto (ProcessBuilder. ^"[Ljava.lang.String;"
+                                 (into-array String
+                                             (-> [(str (System/getProperty "java.home") "/bin/java")]
+                                                 (into (.getInputArguments (ManagementFactory/getRuntimeMXBean)))
+                                                 (conj (str "-Despalier.test.lane=" lane))
+                                                 (into ["-cp" (System/getProperty "java.class.path")
+                                                        "clojure.main" "-m" "espalier.test-runner" "--lane"]))))
+            (.redirectError ProcessBuilder$Redirect/INHERIT))))
+
+(defn- ask-lane
+  "Has a lane run a namespace: prints what it says, and returns the counters; nil where
+  the lane has ended."
+  [^BufferedReader in ^Writer out ns-name]
+  (.write out (str ns-name "\n"))
+  (.flush out)
+  (loop [said []]
+    (let [line (.readLine in)]
+      (if (or (nil? line) (str/starts-with? line end-mark))
+        (do (when (seq said)
+              (println (str/join "\n" said)))
+            (some-> line (subs 1) edn/read-string))
+        (recur (conj said line))))))
+
+(defn- drive-lane
+  "Has a lane run all that `next-one` gives; returns the sum of the counters."
+  [lane next-one]
+  (let [process (start-lane lane)]
+    (with-open [in (io/reader (.getInputStream process)), out (io/writer (.getOutputStream process))]
+      (loop [sum {}]
+        (if-let [ns-name (next-one)]
+          (if-let [counters (ask-lane in out ns-name)]
+            (recur (merge-with + sum (dissoc counters :type)))
+            (do (println (str "\nERROR\n  The JVM has ended that ran " ns-name))
+                (merge-with + sum {:error 1})))
+          sum)))))
+
+(defn- many-servers?
+  "Whether the tests of a namespace run many servers at once."
+  [ns-name]
+  (let [path (str (str/replace (str/replace (str ns-name) "-" "_") "." "/") ".clj")]
+    (with-open [in (PushbackReader. (io/reader (io/resource path)))]
+      (:many-servers (meta (second (read in)))))))
+
+(defn- run-in-lanes
+  "Runs all that is configured in two JVMs; returns the sum of the counters."
+  []
+  (let [{many true, few false} (group-by (comp boolean many-servers?) (map first (configured)))
+        many  (ConcurrentLinkedQueue. ^Collection (or many []))
+        few   (ConcurrentLinkedQueue. ^Collection (or few []))
+        lanes [(future (drive-lane 0 #(or (.poll many) (.poll few))))
+               (future (drive-lane 1 #(.poll few)))]
+        sum   (apply merge-with + {:test 0, :pass 0, :fail 0, :error 0} (map deref lanes))]
+    (cond-> sum
+      (or (seq many) (seq few)) (update :error + (count many) (count few)))))
+
 (defn -main [& args]
-  (let [{:keys [test pass fail error]} (run (if args (named args) (configured)))
-        none? (and (zero? test) (zero? error))]
-    (when none?
-      (println "No test was found."))
-    (println (format "%d passed, %d failed" pass (+ fail error)))
-    (shutdown-agents)
-    (System/exit (if (or none? (pos? (+ fail error))) 1 0))))
+  (if (= ["--lane"] args)
+    (run-lane)
+    (let [{:keys [test pass fail error]} (if args (run (named args)) (run-in-lanes))
+          none? (and (zero? test) (zero? error))]
+      (when none?
+        (println "No test was found."))
+      (println (format "%d passed, %d failed" pass (+ fail error)))
+      (shutdown-agents)
+      (System/exit (if (or none? (pos? (+ fail error))) 1 0)))))

@@ -17,7 +17,7 @@
   | `:knows-variants?`        | a SynthDef can have variants |
   | `:max-reply-bytes`        | the largest tree that it tells in one reply, by protocol |
   | `:max-reply-depth`        | how many levels of groups it tells of; it does not survive the question about many more |
-  | `:max-infos`              | of so many nodes it can surely be asked in one block |
+  | `:max-infos`              | so many questions about single nodes it can surely be asked in one block |
   | `:tells-root?`            | it survives an `/n_query` of the root |
   | `:tells-last-array?`      | a tree can tell an array that is the last control; where not, it reads names behind the end of its table, which are garbage or its end |"
   {:scsynth   {:max-packet-bytes       {:udp 65507, :tcp (bit-shift-left 1 24)}

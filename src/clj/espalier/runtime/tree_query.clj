@@ -69,7 +69,8 @@
   (let [questions (quot (- (long limit-bytes) (long fences-bytes)) (long question-bytes))]
     (loop [taken [], [{:keys [what] :as want} & more] wants, bytes (long (window-bytes session)), infos (long max-infos)]
       (let [left (when want (- bytes (long (:bytes want)) (long overhead-bytes)))
-            info (if (= :info what) 1 0)]
+            ;; Each such answer takes a place in a queue of the server.
+            info (if (or (= :info what) (= :values what)) 1 0)]
         (if (and want
                  (or (empty? taken)
                      (and (<= 0 (long left)) (<= info infos) (< (count taken) questions))))
