@@ -9,7 +9,7 @@
   (:import
    (espalier.kernel BadPacketException OscBundle OscCodec OscMessage OscPacket TimeTag)
    (java.lang.ref SoftReference)
-   (java.time Instant)
+   (java.time Duration Instant)
    (java.util Date)
    (java.util.concurrent.atomic AtomicLong AtomicReferenceArray)))
 
@@ -99,6 +99,10 @@
 
 ;; ---- what has failed
 
+(def ^:private ^Duration ahead
+  "So long before a bundle's time a server may do it: it computes sound ahead of when it is heard."
+  (Duration/ofMillis 100))
+
 (defn- done-by?
   "Whether what is to be done at an Instant, or at once where that is nil, may have been done."
   [at now]
@@ -122,7 +126,7 @@
   packet, `:request`, a message in it, and `:origin`, see `espalier.runtime.origin`. What is
   to be done at a time to come has caused nothing yet."
   [^Trace t [_ address :as fail]]
-  (let [now   (clock/now)
+  (let [now    (.plus (clock/now) ahead)
         newest (dec (.get ^AtomicLong (.-taken t)))]
     (for [i     (range newest (max -1 (- newest (long size))) -1)
           :let  [^Entry e (.get ^AtomicReferenceArray (.-entries t) (int (bit-and (long i) (dec (long size)))))
