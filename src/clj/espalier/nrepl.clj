@@ -92,9 +92,9 @@
      "espalier/text" (tree-text/text found (options :controls controls?, :depth (integer message :depth)))}))
 
 (defn- check-session
-  "Throws for a message without a session that stays."
+  "Throws for a message without a session."
   [{:keys [session]}]
-  (when-not (:interrupt (meta session))
+  (when-not (string? session)
     (throw (error/error :no-session "This needs a session; the operation clone makes one." {}))))
 
 (defn- subscribe [message]
@@ -109,7 +109,7 @@
 
 (defn- unsubscribe [{:keys [session] :as message}]
   (check-session message)
-  {"espalier/ended" (news/unsubscribe! (:id (meta session)) (when (:server message) (:server (servers/meant message))))})
+  {"espalier/ended" (news/unsubscribe! session (when (:server message) (:server (servers/meant message))))})
 
 (defn- latest [entries {:keys [after limit]}]
   (into [] (take-last (or limit 100) (filter #(or (nil? after) (< (long after) (long (get % "n")))) entries))))
@@ -238,25 +238,16 @@
            (catch Exception e
              (assoc (error-reply e) "err" (str (or (ex-message e) e) "\n"), :status #{"error" "done"})))))
 
-(defn- handle-message [h {:keys [op code] :as message}]
+(defn- handle-message [h {:keys [op code session] :as message}]
   (let [f (operations op)]
+    (when (and (= "close" op) session)
+      (news/unsubscribe! session nil))
     (cond
       (contains? waits op) (worker/completable #(answer! message f))
       f                    (answer! message f)
       (nil? (evaluations op)) (h message)
       (string? code)       (h (as-evaluation message (evaluations op)))
       :else                (send! message {:status #{"error" "no-code" "done"}}))))
-
-(defn wrap-close
-  "Middleware outside of that for sessions: ends the subscriptions of a session that is
-  closed. `wrap-espalier` brings it along."
-  [h]
-  (fn [{:keys [op session] :as message}]
-    (when (and (= "close" op) (string? session))
-      (news/unsubscribe! session nil))
-    (h message)))
-
-(middleware/set-descriptor! #'wrap-close {:requires #{}, :expects #{#'session/session}, :handles {}})
 
 (defn wrap-espalier
   "Middleware with the operations of `espalier.model.operation/table`; failures that an
@@ -266,8 +257,9 @@
   (fn [message] (handle-message h message)))
 
 (middleware/set-descriptor! #'wrap-espalier
-                            {:requires #{#'session/session #'wrap-close}
-                             :expects  #{"eval"}
+                            {:requires #{}
+                             ;; Outside of sessions, for only there the end of one is seen.
+                             :expects  #{#'session/session "eval"}
                              :handles  operation/table})
 
 (def middleware

@@ -7,7 +7,7 @@
 (set! *warn-on-reflection* true)
 
 (def ^:private server
-  {"server" "The server that is meant: the name of a var that holds its handle, `user/s` or, in the namespace of `ns` or the session, `s`. Without it, the one handle of this JVM that is online."})
+  {"server" "The server that is meant: the name of a var that holds its handle, `user/s`, or `s` in the namespace `ns` (default: `user`, or that of the session for operations that evaluate). Without it, the one handle of this JVM that is online."})
 
 (def ^:private timeout
   {"timeout-ms" "How long to wait for the server, an integer (default: that of the handle, 5000)."})

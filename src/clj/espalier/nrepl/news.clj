@@ -53,8 +53,8 @@
   "Sends news of a server to the session of a message, from now on. `what` is a set of \"tree\"
   and \"events\"."
   [message {s :server, server-name :name} what interval-ms]
-  (let [session-id (:id (meta (:session message)))
-        message    (-> (select-keys message [:transport :id]) (assoc :session session-id))
+  (let [session-id (:session message)
+        message    (select-keys message [:transport :id :session])
         tell       (fn [news]
                      (try (send! message (news-message server-name news))
                           ;; Nobody is there any more.

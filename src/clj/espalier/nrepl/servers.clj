@@ -52,7 +52,8 @@
       (throw (no-server (if v (str text " holds no handle.") (str "There is no var " text ".")) {:name text})))))
 
 (defn- message-ns
-  "The namespace in which a message names things."
+  "The namespace in which a message names things; of the session it is known while that
+  evaluates."
   [{n :ns, :keys [session]}]
   (or (some-> n symbol find-ns)
       (when (instance? clojure.lang.IDeref session) (get @session #'*ns*))
