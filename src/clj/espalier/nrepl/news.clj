@@ -11,6 +11,7 @@
    [espalier.runtime.origin :as origin]
    [espalier.runtime.subscription :as subscription]
    [espalier.runtime.trace :as trace]
+   [espalier.runtime.worker :as worker]
    [nrepl.middleware.interruptible-eval :as interruptible-eval]
    [nrepl.misc :refer [response-for]]
    [nrepl.transport :as transport])
@@ -27,7 +28,7 @@
 
 ;; ---- subscriptions
 
-(defonce ^:private ^{:doc "By the id of the session, and by handle, functions: `:tell`, `:stop`."} subscriptions (atom {}))
+(defonce ^:private ^{:doc "By the id of the session, and by handle, functions: `:stop`, `:add!`."} subscriptions (atom {}))
 
 (defn- event-news
   "A lifecycle event, in strings and the like."
@@ -62,10 +63,10 @@
                             (remove! session-id s)
                             (throw e))))]
     (remove! session-id s)
-    (let [stop (subscription/subscribe! s tell {:tree        (contains? what "tree")
-                                                :events      (when (contains? what "events") (disj handle/events :command-failed :reconcile-failed))
-                                                :interval-ms interval-ms})]
-      (swap! subscriptions assoc-in [session-id s] {:tell tell, :stop stop}))))
+    (swap! subscriptions assoc-in [session-id s]
+           (subscription/subscribe! s tell {:tree        (contains? what "tree")
+                                            :events      (when (contains? what "events") (disj handle/events :command-failed :reconcile-failed))
+                                            :interval-ms interval-ms}))))
 
 (defn unsubscribe!
   "Ends the subscriptions of a session: that to a server, or all where that is nil. Returns
@@ -75,10 +76,9 @@
 
 (defn- tell-subscribers! [s event]
   (doseq [[_ by-handle] @subscriptions
-          :let  [{:keys [tell]} (get by-handle s)]
-          :when tell]
-    (try (tell {:event event})
-         (catch Throwable _))))
+          :let  [{:keys [add!]} (get by-handle s)]
+          :when add!]
+    (add! event)))
 
 ;; ---- failures
 
@@ -92,11 +92,19 @@
 (def ^:private most-failures
   "So many failures of one evaluation are told, one by one." 20)
 
-(defn- tell-failure! [{:keys [id] :as origin} server-name e more]
-  (try (send! origin {"server"           server-name
-                      "err"              (str (ex-message e) "\n")
-                      "espalier/failure" (merge {"error" (plain (error/code e)), "message" (str (ex-message e))} more)})
-       (catch Throwable _)))
+(defonce ^:private ^{:doc "By transport, who sends on it: one that nobody reads blocks whoever does."} senders (WeakHashMap.))
+
+(defn- sender [transport]
+  (locking senders
+    (or (.get ^WeakHashMap senders transport)
+        (doto (worker/worker (fn [send] (send)) (fn [_]))
+          (->> (.put ^WeakHashMap senders transport))))))
+
+(defn- tell-failure! [{:keys [transport] :as origin} server-name e more]
+  (worker/offer! (sender transport)
+                 #(send! origin {"server"           server-name
+                                 "err"              (str (ex-message e) "\n")
+                                 "espalier/failure" (merge {"error" (plain (error/code e)), "message" (str (ex-message e))} more)})))
 
 (defn- cause
   "What has most probably caused a `/fail`: the latest of what could have, of which no other

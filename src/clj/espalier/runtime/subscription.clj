@@ -54,8 +54,9 @@
 (defn subscribe!
   "Has `tell` called with what happens on the server of a handle, through quit and boot, on
   a thread of its own: `{:event event}` with a lifecycle event, `{:events-dropped n}` where there
-  were more than it took, or what `espalier.model.tree-changes/told` returns. Returns a
-  function that ends it, which is called by itself when `tell` throws.
+  were more than it took, or what `espalier.model.tree-changes/told` returns. Returns
+  functions: `:stop` ends it, and is called by itself when `tell` throws, `:add!` has an event
+  told that the handle has not.
 
   `:tree`         whether to tell what becomes of nodes
   `:events`       the names of the lifecycle events to tell
@@ -69,13 +70,14 @@
                (handle/on-osc! s #(contains? #{"/n_go" "/n_end" "/n_move" "/n_on" "/n_off"} (first %))
                                #(when (note! sub %) (tell-soon! sub))
                                false))
+        add! (fn [event]
+               (swap! (:news sub) note-event event)
+               (tell-soon! sub))
         life (when (seq events)
-               (handle/on-lifecycle! s events
-                                     #(do (swap! (:news sub) note-event %)
-                                          (tell-soon! sub))))]
+               (handle/on-lifecycle! s events add!))]
     (deliver made sub)
     (reset! stop (fn []
                    (some->> osc (handle/off! s))
                    (some->> life (handle/off! s))
                    (worker/stop! (:teller sub))))
-    (fn [] (@stop))))
+    {:stop (fn [] (@stop)), :add! add!}))
