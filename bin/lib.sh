@@ -202,7 +202,11 @@ jdk_package() {
   fi
 }
 
-# Makes sure of a JDK, of Maven or the Clojure CLI, of the servers, and of JACK on Linux.
+# True where only servers and JACK are missing, and what runs can do without.
+can_do_without() { [ -n "${servers_optional:-}" ] && [ -z "$jdk$maven" ]; }
+
+# Makes sure of a JDK, of Maven or the Clojure CLI, of the servers, and of JACK on Linux; with
+# $servers_optional, of the last two only where they may be installed.
 ensure_tools() {
   local jdk='' maven='' scsynth='' supernova='' jackd=''
   local app=/Applications/SuperCollider.app/Contents/Resources
@@ -220,7 +224,16 @@ ensure_tools() {
     [ -z "$maven" ] || say "please run: brew install clojure/tools/clojure"
     [ -z "$jdk" ] || say "please run: brew install --cask temurin"
     [ -z "$scsynth$supernova" ] || say "please run: brew install --cask supercollider (not on PATH, not in $app)"
-    exit 1
+    can_do_without || exit 1
+    return 0
+  fi
+
+  if can_do_without; then
+    has apt-get && may_install || return 0
+    apt_update
+    apt_install ${scsynth:+supercollider-server} ${supernova:+supercollider-supernova} ${jackd:+jackd2} ||
+      say "could not install the servers: going on without"
+    return 0
   fi
 
   has apt-get || die "please install a JDK of release 17 or newer, Maven, scsynth, supernova and jackd"

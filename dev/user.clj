@@ -1,30 +1,23 @@
 (ns user
-  "The namespace in which a REPL starts: (go) boots a server, (halt) quits it,
-  (reset) loads changed code and boots again. Loading it starts nothing and
-  loads nothing of Espalier.")
-
-(defonce ^{:doc "The server of this REPL; nil before the first (go) and after (reset)."} server nil)
-
-(defonce ^:private last-options {})
+  "The namespace in which a REPL starts: (go) boots the server of `espalier.repl`,
+  (halt) quits it, (reset) loads changed code and boots again. Loading it starts
+  nothing and loads nothing of Espalier.")
 
 (defn- call [f & args]
   (apply (requiring-resolve f) args))
 
 (defn go
-  "Boots `server` with the options of `espalier.core/boot!`, those of the last
+  "Boots the server with the options of `espalier.core/boot!`, those of the last
   time where none are given, and returns it.
 
       (go {:audio :dummy})"
-  ([] (go last-options))
-  ([options]
-   (alter-var-root #'last-options (constantly options))
-   (alter-var-root #'server #(or % (call 'espalier.core/server)))
-   (call 'espalier.core/boot! server options)))
+  ([] (call 'espalier.repl/reboot))
+  ([options] (call 'espalier.repl/reboot options)))
 
 (defn halt
-  "Quits `server`, and returns it."
+  "Quits the server, and returns it."
   []
-  (some->> server (call 'espalier.core/quit!)))
+  (call 'espalier.repl/quit))
 
 (defn- loaded
   "The loaded namespaces of Espalier, each after those that it requires."
@@ -39,30 +32,67 @@
 
 (defn reset
   "Halts, loads every namespace of Espalier again that had been loaded, and boots
-  a new `server`. Classes of the Java kernel stay as they are: compile them with
+  anew. Classes of the Java kernel stay as they are: compile them with
   bin/clj -T:build javac and start another REPL."
   []
   (halt)
   (run! #(require % :reload) (loaded))
-  (alter-var-root #'server (constantly nil))
   (go))
+
+(defn- nrepl?
+  "Whether nREPL is on the classpath."
+  []
+  (some? (.getResource (clojure.lang.RT/baseLoader) "nrepl/server.clj")))
+
+(defn- start-nrepl
+  "Starts an nREPL server and returns its port, which .nrepl-port has too."
+  []
+  (let [middleware (try (requiring-resolve 'espalier.nrepl/middleware)
+                        (catch java.io.FileNotFoundException _))
+        handler    (apply (requiring-resolve 'nrepl.server/default-handler) (some-> middleware deref))
+        port       (:port (call 'nrepl.server/start-server :bind "127.0.0.1" :handler handler))
+        file       (java.io.File. ".nrepl-port")]
+    (spit file port)
+    ;; Another REPL may have written its own there meanwhile.
+    (.addShutdownHook (Runtime/getRuntime)
+                      (Thread. (fn [] (when (= (str port) (try (slurp file) (catch java.io.IOException _)))
+                                        (.delete file)))))
+    port))
+
+(def ^:private no-nrepl "nREPL is not installed and its repository does not answer: this is a plain REPL.")
 
 (defn serve
   "Starts an nREPL server on a free port of 127.0.0.1, with Espalier's
   middleware, and writes the port to .nrepl-port, where editors look for it.
   Without nREPL on the classpath it says so."
   []
-  (if-let [start (try (requiring-resolve 'nrepl.server/start-server)
-                      (catch java.io.FileNotFoundException _))]
-    (let [middleware (try (requiring-resolve 'espalier.nrepl/middleware)
-                          (catch java.io.FileNotFoundException _))
-          handler    (apply (requiring-resolve 'nrepl.server/default-handler) (some-> middleware deref))
-          port       (:port (start :bind "127.0.0.1" :handler handler))
-          file       (java.io.File. ".nrepl-port")]
-      (spit file port)
-      ;; Another REPL may have written its own there meanwhile.
-      (.addShutdownHook (Runtime/getRuntime)
-                        (Thread. (fn [] (when (= (str port) (try (slurp file) (catch java.io.IOException _)))
-                                          (.delete file)))))
-      (println (str "nREPL listens on 127.0.0.1:" port ", as .nrepl-port says.")))
-    (println "nREPL is not installed and its repository does not answer: this is a plain REPL.")))
+  (println (if (nrepl?)
+             (str "nREPL listens on 127.0.0.1:" (start-nrepl) ", as .nrepl-port says.")
+             no-nrepl)))
+
+(defn- load-words
+  "Loads what one types at a prompt."
+  []
+  (binding [*ns* (the-ns 'user)]
+    (require '[espalier.core :as sc] '[espalier.repl :refer :all])
+    (apply require @(requiring-resolve 'clojure.main/repl-requires))))
+
+(defn prompt
+  "A prompt in this namespace with the words of `espalier.repl`, and sc for
+  `espalier.core`; beside it nREPL, where there is one. It is there at once, and
+  loads all that while one types. Ends the JVM when it ends."
+  []
+  (in-ns 'user)
+  (println (str "Espalier, Clojure " (clojure-version) ": (boot) starts a server, (play :bell) plays, (about :s-new) tells, (quit) ends."))
+  (println (if (nrepl?) "nREPL is starting on 127.0.0.1; .nrepl-port will have its port." no-nrepl))
+  (let [words (promise)]
+    (future
+      (deliver words (try (load-words) (catch Throwable e e)))
+      (when (nrepl?) (start-nrepl)))
+    ;; By name, for clojure.main is not loaded before this namespace.
+    (call 'clojure.main/repl
+          :eval (fn [form]
+                  (when (instance? Throwable @words) (throw @words))
+                  (eval form)))
+    (println)
+    (System/exit 0)))

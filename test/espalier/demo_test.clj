@@ -5,6 +5,7 @@
    [clojure.test :refer [deftest is testing]]
    [espalier.demo :as demo]
    [espalier.instruments :as instruments]
+   [espalier.runtime.executable :as executable]
    [espalier.synthdef :as synthdef]
    [espalier.wav :as wav])
   (:import
@@ -101,6 +102,30 @@
 
 (deftest plays-on-supernova-too
   (plays "supernova"))
+
+(defn- without-servers
+  "Calls `f` as on a machine on which no server is installed."
+  [f]
+  (with-redefs [executable/machine (constantly {:platform :linux, :env {}, :home "/nowhere", :folders ["/nowhere"]})]
+    (f)))
+
+(deftest without-a-server-it-is-rehearsed
+  (without-servers
+    (fn []
+      (let [folder (File. "/no/such/folder")
+            {:keys [code out err]} (run {:path (str (File. folder "demo.wav"))})]
+        (is (= [0 ""] [code err]))
+        (is (= ["audio" "boot" "SynthDefs" "play" "NODE" "status" "rehearsed"]
+               (keep (fn [line] (re-find #"^\w+" line)) (str/split-lines out))))
+        (is (re-find #"(?m)^audio +no scsynth is installed here: this is a rehearsal, which makes no sound" out))
+        (is (re-find #"bell\n +out: 4.0, freq: 880.0" out) "the tree, while it plays")
+        (is (re-find #"(?m)^rehearsed +\d\.\d s of music, without a sound and without a recording$" out)))
+      (is (= {:rehearsed true, :duration-s 0.3}
+             (binding [*out* (StringWriter.)] (demo/play! {:music ping}))))))
+  (testing "one that was asked for is not stood in for"
+    (without-servers
+      (fn []
+        (is (re-find #"^demo: No scsynth found, asked for by the option :executable" (:err (run {:executable "scsynth"}))))))))
 
 (defn- fails [opts expected]
   (let [{:keys [code err]} (run opts)]

@@ -7,7 +7,7 @@
    [espalier.core :as sc]
    [espalier.instruments :as instruments]
    [espalier.servers :as servers]
-   [espalier.spectrum :as spectrum]
+   [espalier.model.spectrum :as spectrum]
    [espalier.synthdef :as synthdef :refer [defsynth]]
    [espalier.ugens :refer [in:ar record-buf:ar]])
   (:import

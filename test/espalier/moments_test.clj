@@ -5,7 +5,7 @@
    [clojure.java.io :as io]
    [clojure.test :refer [deftest is testing use-fixtures]]
    [espalier.core :as sc]
-   [espalier.servers :refer [each-kind error-of eventually kinds options sharing thrown udp-kinds]]
+   [espalier.servers :refer [each-kind error-of eventually kinds often options sharing supernova? thrown udp-kinds]]
    [espalier.synthdef :as synthdefs]
    [espalier.ugens :refer [multiply out:kr]])
   (:import
@@ -69,7 +69,7 @@
   (each-kind kinds {}
              (fn [s]
                (let [failed (failures s), d (synthdef "pluck")]
-                 (dotimes [_ (if (re-find #" -u " (str s)) 1000 200)]
+                 (dotimes [_ (often (if (re-find #" -u " (str s)) 1000 200))]
                    (let [[b y] (sc/at s nil
                                  (sc/add-synthdefs! s d)
                                  (let [b (sc/add-buffer! s {:frame-count 64})]
@@ -356,7 +356,7 @@
              (fn [s]
                (sc/add-synthdefs! s (synthdef "pad"))
                (let [y (sc/add-synth! s :pad {} {:confirm true})
-                     n      (if (re-find #"scsynth" (str s)) 3000 700)
+                     n      (if (not (supernova? s)) 3000 700)
                      moment (fn [where]
                               (error-of #(sc/at s {:confirm true}
                                            (dotimes [i n]

@@ -211,10 +211,11 @@
   (on-a-server
     (fn []
       (sc/send! s ["/n_set" 77777 "freq" 440.5])
-      (is (servers/eventually #(some #{"command-failed"} (map :event (:espalier/log (ask {:op "espalier/log"}))))))
+      (is (servers/eventually #(some #{"command-failed"} (map :what (:espalier/log (ask {:op "espalier/log", :level "warn"}))))))
       (is (= [["/n_set" 77777 "freq" "440.5"]]
              (filter #(= "/n_set" (first %)) (map :packet (:espalier/log (ask {:op "espalier/log", :what "packets", :direction "sent"}))))))
-      (is (some #(str/includes? (:text %) "SuperCollider") (:espalier/log (ask {:op "espalier/log", :what "output"}))))
+      (is (some #(= "output" (:what %)) (:espalier/log (ask {:op "espalier/log", :limit 1000}))))
+      (is (= "espalier.error/invalid-option" (:espalier/error (ask {:op "espalier/log", :level "loud"}))))
       (is (= 2 (count (:espalier/log (ask {:op "espalier/log", :what "packets", :limit 2}))))))))
 
 ;; ---- news

@@ -4,7 +4,7 @@
    [clojure.string :as str]
    [clojure.test :refer [deftest is testing use-fixtures]]
    [espalier.core :as sc]
-   [espalier.servers :refer [address code-of error-of leaves-nothing options]]
+   [espalier.servers :as servers :refer [address code-of error-of leaves-nothing options]]
    [espalier.synthdef :refer [synthdef]]
    [espalier.ugens :as ugens]))
 
@@ -19,18 +19,18 @@
 (def ^:private foreign
   (synthdef :foreign [:out 0, :rate 3] (fn [out rate] (ugens/out:kr out rate))))
 
-(def ^:private kinds
-  [{:executable "scsynth", :protocol :udp} {:executable "supernova", :protocol :udp} {:executable "supernova", :protocol :tcp}])
+(defn- kinds []
+  (remove #{{:executable "scsynth", :protocol :tcp} {:executable :rehearsal, :protocol :tcp}} servers/kinds))
 
 (def ^:dynamic ^:private *servers* nil)
 
 (defn- with-servers
   "Boots each kind once for all tests."
   [test]
-  (let [servers (mapv #(sc/server (options % {:maximum-node-count 16384, :memory-size 262144, :maximum-logins 2})) kinds)]
+  (let [servers (mapv #(sc/server (options % {:maximum-node-count 16384, :memory-size 262144, :maximum-logins 2})) (kinds))]
     (try
       (run! sc/boot! servers)
-      (binding [*servers* (zipmap kinds servers)]
+      (binding [*servers* (zipmap (kinds) servers)]
         (run! #(sc/add-synthdefs! % [five three]) servers)
         (test))
       (finally (run! sc/quit! servers)))))
@@ -45,7 +45,7 @@
   survive the end of many nodes at once."
   [which f]
   (doseq [[kind s] *servers* :when (which kind)]
-    (testing (str (:executable kind) " " (name (:protocol kind)))
+    (testing (str (name (:executable kind)) " " (name (:protocol kind)))
       (let [g (sc/add-group! s {:confirm true})]
         (sc/pause! g)
         (try (f kind s g)

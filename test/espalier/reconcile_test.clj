@@ -10,7 +10,7 @@
    [espalier.model.error :as error]
    [espalier.servers :as servers :refer [code-of error-of eventually last-n refused sent-after thrown]]
    [espalier.synthdef :refer [defsynth]]
-   [espalier.spectrum :as spectrum]
+   [espalier.model.spectrum :as spectrum]
    [espalier.tree :as tree]
    [espalier.ugens :refer [env-gen:kr out:ar sin-osc:ar]]
    [espalier.wav :as wav])

@@ -10,7 +10,7 @@
    [espalier.model.synthdef :as synthdef]
    [espalier.runtime.sound-file :as sound-file]
    [espalier.servers :as servers :refer [error-of eventually refused thrown]]
-   [espalier.spectrum :as spectrum]
+   [espalier.model.spectrum :as spectrum]
    [espalier.wav :as wav])
   (:import
    (java.io File)

@@ -2,6 +2,7 @@
   "Real servers for the tests: each kind of them, on free ports with a private
   JACK, and what must be gone when they have ended."
   (:require
+   [clojure.core.protocols :refer [datafy]]
    [clojure.string :as str]
    [clojure.test :refer [is testing]]
    [espalier.core :as sc]
@@ -17,24 +18,43 @@
   (for [protocol [:udp :tcp]]
     {:executable :rehearsal, :protocol protocol}))
 
-(def kinds
+(def ^:dynamic kinds
   "Every engine by every protocol; with ESPALIER_TEST_SERVERS=rehearsal rehearsals alone."
   (if (= "rehearsal" (System/getenv "ESPALIER_TEST_SERVERS"))
     rehearsals
     (for [executable ["scsynth" "supernova"], protocol [:udp :tcp]]
       {:executable executable, :protocol protocol})))
 
-(def udp-kinds "Each engine once." (filter #(= :udp (:protocol %)) kinds))
+(def ^:dynamic udp-kinds "Each engine once." (filter #(= :udp (:protocol %)) kinds))
+
+(def ^:dynamic *scsynth*
+  "What plays where a test asks for scsynth, or for no engine: an option `:executable`."
+  (if (= rehearsals kinds) :rehearsal "scsynth"))
+
+(defn often
+  "How often something is repeated in the hope of an accident: a tenth of it on rehearsals, where less is left
+  to chance."
+  [n]
+  (if (= :rehearsal *scsynth*) (quot n 10) n))
+
+(defn on-rehearsals
+  "Calls `f` while rehearsals stand in for all servers."
+  [f]
+  (binding [kinds rehearsals, udp-kinds (take 1 rehearsals), *scsynth* :rehearsal] (f)))
 
 (defn options
   "Options to boot a server of this kind beside any others."
   [kind & [more]]
-  (merge {:audio :dummy, :port (sc/find-free-port), :load-synthdefs false} kind more))
+  (-> (merge {:audio :dummy, :port (sc/find-free-port), :load-synthdefs false, :executable "scsynth"} kind more)
+      (update :executable #(if (= "scsynth" %) *scsynth* %))))
+
+(defn supernova? "Whether a handle is one of supernova." [s]
+  (= :supernova (:engine (datafy s))))
 
 (defn address
   "What another client must know to connect to a booted handle."
   [s]
-  (select-keys (:options (clojure.core.protocols/datafy s)) [:port :protocol]))
+  (select-keys (:options (datafy s)) [:port :protocol]))
 
 (declare nothing-left)
 
@@ -92,9 +112,10 @@
   (try (error-of f) (catch Throwable e (class e))))
 
 (defn sent-after
-  "What went out since packet `n`, but for the questions whether the server is alive."
+  "What went out since packet `n`, but for the questions whether the server is alive, and how its tree is
+  where that may have changed untold."
   [s n]
-  (into [] (comp (map :packet) (remove #{["/status"]})) (sc/trace s {:direction :sent, :after n})))
+  (into [] (comp (map :packet) (remove #(or (= ["/status"] %) (= ["/g_queryTree" 0 0] (first (:packets %)))))) (sc/trace s {:direction :sent, :after n})))
 
 (defn last-n
   "The number of the last packet that went either way."

@@ -1,5 +1,6 @@
 (ns espalier.cli
-  "The commands behind `bin/espalier`, but for `repl`, which is Clojure's own."
+  "The commands behind `bin/espalier`, but for `repl`, which is `espalier.repl` at Clojure's
+  own prompt."
   (:require
    [clojure.edn :as edn]
    [clojure.string :as str]))
@@ -8,7 +9,7 @@
 
 (def ^:private help
   "espalier demo [path] [--option value …]   plays a short piece and records it, to demo.wav or path
-espalier repl                             a REPL, with nREPL where there is one
+espalier repl                             a prompt with (boot), (play …), (about …); nREPL where there is one
 espalier doctor                           what this machine has, and what to do about the rest
 
 An --option is any of (sc/doc-options): bin/espalier demo --executable supernova --port 57120")

@@ -17,6 +17,7 @@
    [espalier.model.command :as command]
    [espalier.model.entity :as entity]
    [espalier.model.error :as error]
+   [espalier.model.log :as model.log]
    [espalier.model.message :as message]
    [espalier.model.options :as options]
    [espalier.model.tree :as tree]
@@ -26,6 +27,8 @@
    [espalier.runtime.executable :as executable]
    [espalier.runtime.follow :as follow]
    [espalier.runtime.handle :as handle]
+   [espalier.runtime.inspection]
+   [espalier.runtime.log :as log]
    [espalier.runtime.mirror :as mirror]
    [espalier.runtime.moment :as moment]
    [espalier.runtime.node :as node]
@@ -220,6 +223,7 @@
       a handler is too slow    :handler-behind(:behind), and messages to it are dropped
       no OSC packet arrived    :malformed-packet(:error)
       a followed tree was not reconciled       :reconcile-failed(:error :reference)
+      what played had drifted from one, and is repaired :drifted(:edits :reference)
       our server did a bundle after its time   :late(:late-s), in seconds; supernova's whole seconds are unknown
 
   What is in [ ] happens where it applies: a process that is killed for being
@@ -518,6 +522,37 @@
    (let [{:keys [address] :as opts} (options/check-call opts #{:direction :address :after :limit})]
      (trace/entries (handle/trace-of s)
                     (cond-> opts address (assoc :address (if (coll? address) (set address) #{address})))))))
+
+(defn log
+  "What is worth telling of the last time, the newest last: lifecycle events, what the server
+  refused, bundles that came late, trees that had drifted, and the lines that the server
+  printed. A vector of maps that prints as one line; the last 1,000 are kept, through quit
+  and boot.
+
+      {:n 12, :at #object[Instant], :level :warn, :what :late, :text \"A bundle came 0.012 s late.\", :late-s 0.012}
+
+  `:what` is the name of an event, as `on-lifecycle!` has them with what else there is, or
+  :output. `:n` counts all entries of this handle.
+
+  `:level`  :info, :warn or :error: entries of that level and those above it
+  `:after`  only entries with a greater `:n`
+  `:limit`  only so many, the last ones
+
+      (sc/log s {:level :warn})  ;=> #<Log 1 entry, 1 warn>"
+  ([s] (log s {}))
+  ([s opts]
+   (let [{:keys [level] :as opts} (options/check-call opts #{:level :after :limit})]
+     (when-not (or (nil? level) (some #{level} model.log/levels))
+       (throw (error/error :invalid-option (str ":level is :info, :warn or :error, not " (pr-str level) ".") {:option :level, :value level})))
+     (model.log/shown (log/entries (handle/log-of s) opts)))))
+
+(defn tap-log!
+  "Whether each new entry of the log goes to `tap>`, as a map, from now on. Returns the handle.
+
+      (sc/tap-log! s true)"
+  [s on?]
+  (log/tap! (handle/log-of s) on?)
+  s)
 
 (defn state
   "What this client knows of the server, a value that messages keep up to date:

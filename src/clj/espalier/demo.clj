@@ -10,9 +10,11 @@
    [espalier.core :as sc]
    [espalier.instruments :as instruments]
    [espalier.model.error :refer [error]]
+   [espalier.rehearsal :as rehearsal]
    [espalier.wav :as wav])
   (:import
    (java.io File)
+   (java.time Duration)
    (java.util Locale)))
 
 (set! *warn-on-reflection* true)
@@ -153,12 +155,23 @@
     (say "status" (fill "%d synths, %d groups, %d UGens, %.1f %% CPU, %.0f Hz"
                         synth-count group-count ugen-count average-cpu-percent actual-sample-rate-hz))))
 
+(defn- score-for
+  "The score of `music` for a booted server."
+  [s music]
+  (let [inputs (sc/audio-input-bus-group s)]                ; behind them begin the private buses
+    (score music {:group (:id (sc/default-group s))
+                  :bus   (+ (:id inputs) (:count inputs))})))
+
+(defn- show-tree [s]
+  (println)
+  (sc/print-tree s)
+  (println)
+  (show-status s))
+
 (defn- perform!
   "Plays `music` on the booted server `s` into the file `path`."
   [s music path]
-  (let [inputs  (sc/audio-input-bus-group s)               ; behind them begin the private buses
-        bundles (score music {:group (:id (sc/default-group s))
-                              :bus   (+ (:id inputs) (:count inputs))})
+  (let [bundles (score-for s music)
         end-s   (:at (peek bundles))]
     (say "SynthDefs" (str/join " " (sc/add-synthdefs! s synthdefs)))
     (let [recording (sc/record! s path {:sample-format "int16"})
@@ -170,12 +183,29 @@
         (sc/send! s (update bundle :at + start)))
       (say "play" (count music) " notes, " (count bundles) " bundles, all sent ahead of their time")
       (await-event rings 5 "the first bell rings")
-      (println)
-      (sc/print-tree s)
-      (println)
-      (show-status s)
+      (show-tree s)
       (await-event silence (+ end-s 15) "the last echo has died away")
       (sc/stop-recording! recording))))
+
+(defn- milliseconds [seconds] (Math/round (* 1000.0 (double seconds))))
+
+(defn- perform-silently!
+  "Sends `music` to a rehearsal, whose time is moved to the end of it. Returns how long that is."
+  [s music]
+  (let [bundles (score-for s music)
+        bell    (first-bell bundles)
+        bell-s  (:at (first (filter (fn [{:keys [packets]}] (some (fn [[_ _ id]] (= bell id)) packets)) bundles)))
+        end-s   (:at (peek bundles))]
+    (say "SynthDefs" (str/join " " (sc/add-synthdefs! s synthdefs)))
+    (doseq [bundle bundles]
+      (sc/send! s (update bundle :at #(Duration/ofMillis (milliseconds %)))))
+    (sc/sync! s)
+    (say "play" (count music) " notes, " (count bundles) " bundles, all sent ahead of their time")
+    (rehearsal/advance! s (+ 20 (milliseconds bell-s)))
+    (show-tree s)
+    (rehearsal/advance! s (milliseconds (- end-s bell-s)))
+    (say "rehearsed" (fill "%.1f s of music, without a sound and without a recording" end-s))
+    end-s))
 
 (defn- boot!
   "Boots a server on the machine's audio, or, where it has none, on a silent one.
@@ -195,27 +225,24 @@
              (say "audio" "no sound card and no JACK here: playing into the file only")
              (boot (assoc opts :audio :dummy)))))))
 
-(defn play!
-  "Boots a server, plays, records, quits. Prints a line for each stage and, in the
-  middle, the node tree.
+(defn- rehearsal?
+  "Whether no server is here and none was asked for: then the music is rehearsed."
+  [{:keys [executable]}]
+  (and (nil? executable)
+       (try (sc/find-scsynth) false
+            (catch clojure.lang.ExceptionInfo e
+              (when (:origin (ex-data e)) (throw e))
+              true))))
 
-  `opts`  `:path`   the WAV file to write, default \"demo.wav\"
-          `:music`  a collection like `notes`, which is the default
-          every other key is a server option, see `espalier.core/boot!`, such as
-          `:executable`, `:port` (default: a free one), `:audio` (default: the
-          machine's, or `:dummy` where it has none)
+(defn- rehearse! [opts music]
+  (say "audio" "no scsynth is installed here: this is a rehearsal, which makes no sound (bin/espalier doctor tells what to install)")
+  (sc/with-server [s (merge {:port (sc/find-free-port) :input-bus-channel-count 2 :output-bus-channel-count 2} opts
+                            {:executable (rehearsal/rehearsal {:clock :virtual})})]
+    (say "boot" (pr-str s))
+    {:rehearsed true, :duration-s (perform-silently! s music)}))
 
-  Returns what `espalier.wav/level` says of the recording.
-
-  Throws what booting throws; `:not-writable`; `:no-answer` where the server falls silent;
-  `:bad-recording` where the recording is too quiet (RMS up to 0.01) or clips.
-
-      (play! {:path \"demo.wav\" :audio :dummy})
-      ;=> {:duration-s 7.6 :peak 0.43 :rms 0.084 …}"
-  [opts]
-  (let [{:keys [path music] :as opts} (into {:path "demo.wav" :music notes} (filter (comp some? val)) opts)
-        path (.getAbsolutePath (writable path))
-        s    (boot! (dissoc opts :path :music))]
+(defn- play-and-record! [opts music path]
+  (let [s (boot! opts)]
     (try
       (say "boot" (pr-str s))
       (perform! s music path)
@@ -228,6 +255,31 @@
                            " The demo should have an RMS above 0.01 and a peak below 1.")
                       (assoc level :path path))))
       level)))
+
+(defn play!
+  "Boots a server, plays, records, quits. Prints a line for each stage and, in the
+  middle, the node tree. Where no server is installed and none is named, a rehearsal stands in for
+  it: nothing is heard or recorded.
+
+  `opts`  `:path`   the WAV file to write, default \"demo.wav\"
+          `:music`  a collection like `notes`, which is the default
+          every other key is a server option, see `espalier.core/boot!`, such as
+          `:executable`, `:port` (default: a free one), `:audio` (default: the
+          machine's, or `:dummy` where it has none)
+
+  Returns what `espalier.wav/level` says of the recording; of a rehearsal `{:rehearsed true, :duration-s 5.5}`.
+
+  Throws what booting throws; `:not-writable`; `:no-answer` where the server falls silent;
+  `:bad-recording` where the recording is too quiet (RMS up to 0.01) or clips.
+
+      (play! {:path \"demo.wav\" :audio :dummy})
+      ;=> {:duration-s 7.6 :peak 0.43 :rms 0.084 …}"
+  [opts]
+  (let [{:keys [path music] :as opts} (into {:path "demo.wav" :music notes} (filter (comp some? val)) opts)
+        opts (dissoc opts :path :music)]
+    (if (rehearsal? opts)
+      (rehearse! opts music)
+      (play-and-record! opts music (.getAbsolutePath (writable path))))))
 
 (defn run
   "The command `demo`: plays as `play!` does, with the same `opts`.

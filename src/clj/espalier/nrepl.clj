@@ -111,19 +111,15 @@
   (check-session message)
   {"espalier/ended" (news/unsubscribe! session (when (:server message) (:server (servers/meant message))))})
 
-(defn- latest [entries {:keys [after limit]}]
-  (into [] (take-last (or limit 100) (filter #(or (nil? after) (< (long after) (long (get % "n")))) entries))))
-
 (defn- log [message]
   (let [{s :server, server-name :name} (servers/meant message)
-        {:keys [limit] :as bounds} (options :limit (integer message :limit), :after (integer message :after))
-        direction (when (:direction message) (keyword (first (words message :direction ["sent" "received"]))))]
+        bounds (options :limit (or (integer message :limit) 100), :after (integer message :after))]
     {"server"       server-name
-     "espalier/log" (case (str (:what message "events"))
-                      "events"  (latest (news/logged s) bounds)
-                      "packets" (plain (sc/trace s (merge {:limit 100} bounds (options :direction direction))))
-                      "output"  (mapv #(hash-map "text" %) (take-last (or limit 100) (sc/server-output s)))
-                      (throw (wrong :what (:what message) "events, packets or output")))}))
+     "espalier/log" (case (str (:what message "log"))
+                      "log"     (plain (map #(dissoc % :origin) (sc/log s (merge bounds (options :level (some-> (:level message) keyword))))))
+                      "packets" (plain (sc/trace s (merge bounds (options :direction (when (:direction message)
+                                                                                       (keyword (first (words message :direction ["sent" "received"]))))))))
+                      (throw (wrong :what (:what message) "log or packets")))}))
 
 (defn- complete [{:keys [prefix synthdef] :as message}]
   (when-not (string? prefix)

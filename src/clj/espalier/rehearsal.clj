@@ -57,6 +57,15 @@
 
 ;; ---- time
 
+(defn now
+  "What time it is there, an Instant: on a virtual clock where `advance!` has left it. A
+  Duration that is given to `espalier.core/at` counts from then, of a handle that has booted
+  the rehearsal.
+
+      (sc/at s (.plusMillis (now s) 500) (sc/add-synth! s :bell))"
+  ^java.time.Instant [r]
+  (rehearsal/now (of r)))
+
 (defn advance!
   "Moves the virtual clock of a rehearsal by so many milliseconds. What is due meanwhile
   happens in its order, bundles and ends of synths, block by block, and has happened when this

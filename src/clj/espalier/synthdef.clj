@@ -21,10 +21,12 @@
 
   The bytes are those that sclang 3.13 writes for the same graph."
   (:require
+   [clojure.core.protocols :as protocols]
    [clojure.string :as str]
    [espalier.model.compiler :as compiler]
    [espalier.model.constructor :as constructor]
    [espalier.model.error :as error]
+   [espalier.model.glossary :as glossary]
    [espalier.model.graph :as graph]
    [espalier.model.synthdef :as model]
    [espalier.model.ugen :as ugen]
@@ -148,7 +150,21 @@
     (.write w ^String (line d))
     (print-method (vary-meta d dissoc :type) w)))          ; what some function has made of one
 
-(defn- shown [d] (with-meta d {:type ::synthdef}))
+(defn- ugen-of
+  "A UGen of a SynthDef, which datafies to what the table knows of it."
+  [ugen]
+  (vary-meta ugen assoc `protocols/datafy (fn [{:keys [class] :as ugen}] (merge (dissoc (glossary/ugen-entry class) :text) ugen))))
+
+(defn- data
+  "What tools find that look into a SynthDef: its controls by name, and UGens that lead to
+  their docs."
+  [d]
+  {:name     (:name d)
+   :controls (model/controls d)
+   :ugens    (with-meta (mapv ugen-of (:ugens d)) {:portal.viewer/default :portal.viewer/table})
+   :variants (:variants d)})
+
+(defn- shown [d] (with-meta d {:type ::synthdef, `protocols/datafy data}))
 
 (defn- checked-name [synthdef]
   (let [text (if (or (ident? synthdef) (string? synthdef)) (name synthdef) "")]

@@ -93,16 +93,17 @@
                       "value"             "The plan in one line."})}
 
    "espalier/log"
-   {:doc      "What has happened: packets, lines that the server printed, or lifecycle events."
+   {:doc      "What has happened: what `sc/log` tells, lines that the server printed among it, or packets."
     :requires {}
     :optional (merge server
-                     {"what"      "`packets`, `output` or `events` (default)."
+                     {"what"      "`log` (default) or `packets`."
                       "limit"     "Only so many, the last ones (default 100)."
-                      "after"     "Only packets or events with a greater `n`."
+                      "after"     "Only what has a greater `n`."
+                      "level"     "Of the log, `info`, `warn` or `error`: that and what is worse (default: all)."
                       "direction" "Of packets, `sent` or `received` (default: both)."})
     :returns  (merge failure
                      {"server"       "As of `espalier/status`."
-                      "espalier/log" "A list of maps: with `n`, `at`, `direction` and `packet`; with `text`; or with `n`, `at`, `event` and what else it has. Events are kept from when the handle came online, the last 500."})}
+                      "espalier/log" "A list of maps: with `n`, `at`, `level`, `what`, `text` and what else there is, or with `n`, `at`, `direction` and `packet`."})}
 
    "espalier/complete"
    {:doc      "What a name may become: commands, options and UGens; where there is a server, its SynthDefs and their controls."

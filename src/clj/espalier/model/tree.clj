@@ -240,8 +240,11 @@
 (defn- counted [n what]
   (str n " " what (when (not= 1 n) "s")))
 
-(defn- shortcomings
-  "What the last lines of a text say of a tree that does not tell all."
+(defn shortcomings
+  "What the last lines of a text say of a tree that does not tell all, a vector of strings.
+  `:controls` as of `text`.
+
+      (shortcomings {:kind :group, :children [], :complete? false} {})  ;=> [\"INCOMPLETE\"]"
   [{:keys [complete? missing changed mappings?]} {:keys [controls]}]
   (let [lack (fn [k what] (let [n (count (filter (fn [[_ ks]] (contains? ks k)) missing))]
                             (when (pos? n) (str (name k) " of " (counted n what)))))]

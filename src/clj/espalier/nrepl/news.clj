@@ -149,41 +149,22 @@
     (tell-failure! origin (servers/name-of s) error {})
     (tell-subscribers! s event)))
 
-;; ---- what has happened
+;; ---- all of this, from each handle
 
-(def ^:private most-logged 500)
-
-(defonce ^:private ^{:doc "By handle, an atom of its last events: `:n`, how many there were, and `:events`."}
-  logs
-  (WeakHashMap.))
-
-(defn- log! [log event]
-  (swap! log (fn [{:keys [n events]}]
-               {:n      (inc (long n))
-                :events (conj (if (< (count events) (long most-logged)) events (subvec events 1))
-                              (assoc event "n" n))})))
-
-(defn logged
-  "The events of a handle that are kept, the oldest first, as they are told."
-  [s]
-  (locking logs
-    (:events (some-> (.get ^WeakHashMap logs s) deref) [])))
+(defonce ^:private ^{:doc "By handle, the id of its listener."} listeners (WeakHashMap.))
 
 (defn- hear!
   "Listens to a handle, once."
   [^Server s]
-  (locking logs
-    (when-not (.containsKey ^WeakHashMap logs s)
-      (let [log    (atom {:n 0, :events []})
-            blamed (atom {:blamed {}, :last-told nil, :told 0})]
-        (.put ^WeakHashMap logs s log)
-        (handle/on-lifecycle! s nil
-                              (fn [{:keys [event] s :server :as e}]
-                                (log! log (event-news (dissoc e :origin)))
-                                (case event
-                                  :command-failed   (reset! blamed (command-failed! s e @blamed))
-                                  :reconcile-failed (reconcile-failed! s e)
-                                  nil)))))))
+  (locking listeners
+    (when-not (.containsKey ^WeakHashMap listeners s)
+      (let [blamed (atom {:blamed {}, :last-told nil, :told 0})]
+        (.put ^WeakHashMap listeners s
+              (handle/on-lifecycle! s [:command-failed :reconcile-failed]
+                                    (fn [{:keys [event] s :server :as e}]
+                                      (if (= :command-failed event)
+                                        (reset! blamed (command-failed! s e @blamed))
+                                        (reconcile-failed! s e)))))))))
 
 (defn start!
   "Hears of all handles that are online and will be, and has packets remember which

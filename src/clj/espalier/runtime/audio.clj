@@ -27,6 +27,11 @@
   (some #(let [f (File. ^String % ^String program)] (when (.canExecute f) (str f)))
         (str/split (or (System/getenv "PATH") "") (re-pattern File/pathSeparator))))
 
+(defn find-jackd
+  "The path of jackd, which `{:audio :dummy}` needs, or nil where it is not on the PATH."
+  []
+  (on-path "jackd"))
+
 (defn- cannot-boot [message data]
   (error/error :server-cannot-boot message (assoc data :reason :no-audio)))
 
@@ -111,7 +116,7 @@
 
   Throws `:espalier.error/server-cannot-boot` with `:reason :no-audio`."
   [options]
-  (let [jackd (or (on-path "jackd")
+  (let [jackd (or (find-jackd)
                   (throw (cannot-boot (str "{:audio :dummy} needs jackd, which is not on the PATH. On Debian or Ubuntu: "
                                            "apt-get install jackd2; on macOS: brew install jack.")
                                       {:path (System/getenv "PATH")})))]

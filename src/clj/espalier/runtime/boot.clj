@@ -5,9 +5,12 @@
    [clojure.string :as str]
    [espalier.model.engine :as engine]
    [espalier.model.error :as error]
+   [espalier.model.log :as model.log]
    [espalier.model.options :as options]
    [espalier.runtime.audio :as audio]
+   [espalier.runtime.clock :as clock]
    [espalier.runtime.handle :refer [become! emit!]]
+   [espalier.runtime.log :as log]
    [espalier.runtime.port :as port]
    [espalier.runtime.session :as session])
   (:import
@@ -93,9 +96,10 @@
   (try (f)
        (finally (.remove ^Set booting port))))
 
-(defn- hear-late!
-  "Tells when the server says that a bundle came too late."
-  [s line]
+(defn- heard!
+  "Notes a line of the server, and tells when it says that a bundle came too late."
+  [^Server s line]
+  (log/add! (.-log s) (model.log/of-line line (= ServerOutput$Meaning/FAILURE (ServerOutput/meaning line)) (clock/now)))
   (let [seconds (ServerOutput/lateBy line)]
     (when (.isPresent seconds)
       (emit! s :late {:late-s (.getAsDouble seconds)}))))
@@ -127,7 +131,7 @@
                          (reify Consumer (accept [_ line] (on-line line))))))
 
 (defn- spawn! [^Server s opts executable jack on-exit]
-  (let [on-line (fn [^ServerProcess$Line line] (hear-late! s (.text line)))
+  (let [on-line (fn [^ServerProcess$Line line] (heard! s (.text line)))
         process (if (options/rehearsal executable)
                   (rehearse! opts executable on-line)
                   (start-process! opts executable jack on-line))]

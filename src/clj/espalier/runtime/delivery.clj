@@ -119,9 +119,10 @@
     {:at at, :packets requests}))
 
 (defn- split-lead
-  "How far ahead of now the parts of a moment are sent that must happen together."
-  ^Duration []
-  (Duration/ofMillis 100))
+  "How far ahead of now the parts of a moment are sent that must happen together. Where
+  time stands still they do."
+  ^Duration [{:keys [clock]}]
+  (if (clock/virtual? clock) Duration/ZERO (Duration/ofMillis 100)))
 
 (defn- send-parts!
   "Sends requests in several bundles of one time, so that all are carried out in one
@@ -130,7 +131,7 @@
   (let [parts  (bundle/parts requests (- (long limit-bytes) 64))
         fences (repeatedly (count parts) #(session/fence! session false))
         ready  (mapv (fn [part [_ fence]] (conj part fence)) parts fences)
-        at     (or at (.plus (clock/now) (split-lead)))
+        at     (or at (.plus (clock/now (:clock session)) (split-lead session)))
         ready  (mapv #(packet-of % at) ready)]
     (if wait?
       (send-watched! session ready (update checks :windows merge (zipmap (map first fences) (repeat :same))) timeout-ms)
@@ -201,9 +202,9 @@
                {:limit-bytes limit-bytes}))
 
 (defn milliseconds-until
-  "How long it is until an Instant, 0 where it is past."
-  ^long [^Instant at]
-  (max 0 (.toMillis (Duration/between (clock/now) at))))
+  "How long it is until an Instant by the server's clock, 0 where it is past."
+  ^long [{:keys [clock]} ^Instant at]
+  (max 0 (.toMillis (Duration/between (clock/now clock) at))))
 
 (defn- send-at!
   "Sends items for a time to come: ahead what makes things that are not there yet."
@@ -215,7 +216,7 @@
       (let [later   (bundle/merged later)
             checks  (if confirm (confirmable session later) {:items later})
             {:keys [packets]} (bundle/chain (:items checks) nil)
-            wait-ms (when confirm (+ (milliseconds-until at) (long timeout-ms)))]
+            wait-ms (when confirm (+ (milliseconds-until session at) (long timeout-ms)))]
         (cond
           (< (command/packets-bytes packets) (- (long limit-bytes) 16))
           (if confirm
@@ -346,7 +347,7 @@
   (let [{:keys [timeout-ms] :as session} (update session :timeout-ms #(or timeout-ms %))
         options {:confirm confirm, :timeout-ms timeout-ms}]
     (when confirm (check-node-count session made items confirm timeout-ms))
-    (mirror/sent! (:mirror session) made (if at (milliseconds-until at) 0))
+    (mirror/sent! (:mirror session) made (if at (milliseconds-until session at) 0))
     (cond
       at     (send-at! session items at options)
       often? (run! #(send-parts! session (mapv :request %) {} nil timeout-ms true) (partition-all 1000 items))
@@ -362,7 +363,7 @@
         ;; Of nothing there is the end to wait for.
         parts  (or (not-empty (bundle/parts requests (- (long limit-bytes) 256))) [[]])
         fences (vec (repeatedly (count parts) #(session/fence! session false)))
-        at     (or at (when (next parts) (.plus (clock/now) (split-lead))))
+        at     (or at (when (next parts) (.plus (clock/now (:clock session)) (split-lead session))))
         end    (first (peek fences))]
     {:packets (into [] (map-indexed (fn [i part]
                                       {:at at, :packets (cond-> (conj part (second (nth fences i)))
@@ -384,11 +385,11 @@
   [{:keys [dispatcher link mirror] :as session} {:keys [items made]} {:keys [at wait? timeout-ms done!]}]
   (let [requests (mapv :request items)
         {:keys [packets windows end at]} (plan-packets session requests at)
-        wait-ms   (+ (long timeout-ms) (if at (milliseconds-until at) 0))
+        wait-ms   (+ (long timeout-ms) (if at (milliseconds-until session at) 0))
         finished? (fn [k _] (when (= end k) (done!) true))
         sent      {:bundle-count (count packets), :byte-count (reduce + (map #(command/packets-bytes (:packets %)) packets))}]
     (when (seq made)
-      (mirror/sent! mirror made (if at (milliseconds-until at) 0)))
+      (mirror/sent! mirror made (if at (milliseconds-until session at) 0)))
     (if wait?
       (let [known (keys (:synthdefs (mirror/known mirror)))]
         (assoc sent :failures

@@ -464,12 +464,19 @@
   (let [id       (Object.)
         accepts? (acceptor pattern)
         call     (fn [m]
-                   (when (and (accepts? m) (or (not once?) (unhandle! d id)))
-                     (f m)))]
+                   (cond
+                     ;; See `behind!`.
+                     (fn? m)                                                (m)
+                     (and (accepts? m) (or (not once?) (unhandle! d id))) (f m)))]
     (swap! (.-handlers d) assoc id
            {:address (cond (string? pattern) pattern (vector? pattern) (first pattern))
             :worker  (worker/worker call (.-on_fault d))})
     id))
+
+(defn behind!
+  "Calls `f` on the thread of a handler when it has done the messages that wait for it now."
+  [^Dispatcher d id f]
+  (some-> (get-in @(.-handlers d) [id :worker]) (worker/offer! f)))
 
 (defn- tell-handlers! [^Dispatcher d ^OscMessage m]
   (let [handlers @(.-handlers d)]

@@ -104,6 +104,8 @@
                        :node-ids (:nodes (:ids session))
                        :births (AtomicLong.)
                        :declared (declared/memory)
+                       ;; By name the SynthDefs that were sent from here, values.
+                       :defined (atom {})
                        :maximum-node-count maximum-node-count
                        ;; What this server was seen to have for SynthDefs, and the names of those that it may not have taken. Of
                        ;; another's, and where it has loaded some at boot, which may have given it more wires, the options do not tell.
@@ -311,6 +313,12 @@
   "The group of the audio buses that a device has, from `id` on."
   [s id n]
   (entity/entity :bus-group id s (:era (handle/live s)) 0 {:rate :audio, :count n}))
+
+(defn known-block
+  "An entity for one buffer or bus that is taken, `kind` :buffer or :bus."
+  [s session kind rate id]
+  (let [space (space-of {:kind kind, :rate rate})]
+    (entity/entity kind id s (:era session) (.getOrDefault ^ConcurrentHashMap (:taken session) [space id] 0) (when rate {:rate rate}))))
 
 (defn taken-buses
   "By rate, the numbers of the buses that are taken, sorted."

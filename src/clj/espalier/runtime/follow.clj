@@ -83,7 +83,8 @@
     ;; Of nothing that is declared there is nothing to repair.
     (when (reconcile/declared? s root)
       (let [opts (assoc (select-keys (.-options f) [:timeout-ms]) :root root)]
-        (when (seq (reconcile/drift s opts))
+        (when-let [edits (seq (reconcile/drift s opts))]
+          (handle/emit! s :drifted {:edits (vec edits), :reference (.-reference f)})
           (run! (fn [report]
                   (swap! (.-state f) (fn [state] (-> state (update :bundle-count + (:bundle-count report)) (update :byte-count + (:byte-count report))))))
                 (reconcile/repair! s opts)))))

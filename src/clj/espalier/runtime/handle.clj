@@ -3,13 +3,14 @@
   lock lets one change of that happen at a time, listeners hear of each.
   `espalier.runtime.server` does the changing."
   (:require
-   [clojure.core.protocols :as protocols]
    [clojure.string :as str]
    [espalier.model.error :as error]
+   [espalier.model.log :as model.log]
    [espalier.model.options :as options]
    [espalier.runtime.clock :as clock]
    [espalier.runtime.dispatch :as dispatch]
    [espalier.runtime.executable :as executable]
+   [espalier.runtime.log :as log]
    [espalier.runtime.session :as session]
    [espalier.runtime.trace :as trace]
    [espalier.runtime.worker :as worker])
@@ -29,6 +30,7 @@
    state                     ; atom: :status, and while it lives :options :process :jack :session :watch
    listeners                 ; atom: id -> {:events, a set or nil for all; :worker}
    trace                     ; the last packets
+   log                       ; the last events, and what the server printed
    ^ReentrantLock lock
    close-with]               ; called with the handle to close it
   Closeable
@@ -55,9 +57,10 @@
 ;; ---- lifecycle events
 
 (defn emit!
-  "Tells the listeners of an event; `data` is merged into it."
+  "Tells the listeners of an event, and the log; `data` is merged into it."
   [^Server s event & [data]]
   (let [event (merge {:event event, :status (:status @(.-state s)), :at (clock/now), :server s} data)]
+    (log/add! (.-log s) (model.log/of-event event))
     (doseq [{wanted :events, w :worker} (vals @(.-listeners s))]
       (when (or (nil? wanted) (wanted (:event event)))
         (worker/offer! w event)))))
@@ -66,9 +69,13 @@
   "The names of all lifecycle events; `espalier.core/on-lifecycle!` tells their order."
   #{:booting :process-booted :connecting :connected :booted :connect-failed :boot-failed :disconnecting :disconnected
     :quitting :process-quit :quit :process-died :server-silent :connection-closed :lost :woke :command-failed
-    :handler-failed :handler-behind :malformed-packet :late :reconcile-failed})
+    :handler-failed :handler-behind :malformed-packet :late :reconcile-failed :drifted})
 
-(defn- check-events [wanted]
+(defn check-events
+  "The names of events as a set, of one or a collection.
+
+  Throws `:espalier.error/unknown-event`."
+  [wanted]
   (let [wanted (if (keyword? wanted) [wanted] wanted)]
     (doseq [event (if (coll? wanted) wanted [wanted])]
       (when-not (events event)
@@ -118,7 +125,7 @@
                      (fn [fault] (emit! @made (if (:error fault) :handler-failed :handler-behind) fault))
                      (fn [message] (emit! @made :command-failed {:message message})))]
     @(doto made
-       (deliver (Server. opts dispatcher (atom {:status :offline}) (atom {}) (trace/trace) (ReentrantLock. true) close-with)))))
+       (deliver (Server. opts dispatcher (atom {:status :offline}) (atom {}) (trace/trace) (log/log) (ReentrantLock. true) close-with)))))
 
 (defn merged
   "The handle's own options with those of one boot over them.
@@ -138,6 +145,7 @@
        (catch UnsupportedOperationException _ nil)))
 
 (defn session "The login, or nil." [s] (:session (state s)))
+(defn log-of "The log of what has happened." [s] (state s) (.-log ^Server s))
 (defn trace-of "The trace of the last packets." [s] (state s) (.-trace ^Server s))
 (defn owner? "Whether this handle has booted the server." [s] (some? (process s)))
 (defn effective-options "The options in force, complete." [s] (or (:options (state s)) (options/check (.-options ^Server s))))
@@ -159,18 +167,6 @@
       session (str "#<Server " shown " [" (name (:engine session)) " at " (:ip-address options) ":" (:port options)
                    " (" (name (:protocol options)) "), client " (:client-id session) " of " (:maximum-logins session) "]>")
       :else   (str "#<Server " shown " [" (command-line s) "]>"))))
-
-(extend-type Server
-  protocols/Datafiable
-  (datafy [^Server s]
-    (let [{:keys [status session process lost]} @(.-state s)
-          warnings (options/warnings (effective-options s))]
-      (cond-> {:status status, :options (effective-options s), :owner? (owner? s)}
-        (seq warnings) (assoc :warnings warnings)
-        process (assoc :pid (pid process) :command (vec (.command ^RunningServer process)))
-        session (merge (select-keys session [:engine :version :client-id :maximum-logins]))
-        session (assoc :link (str (:link session)))
-        lost    (assoc :lost lost)))))
 
 (defn offline
   "The error of a call that needs a server."
@@ -206,6 +202,11 @@
   (state s)
   (check-function f)
   (dispatch/handle! (.-dispatcher s) pattern f once?))
+
+(defn behind!
+  "Calls `f` behind the messages that wait for a handler of `on-osc!`, on its thread."
+  [^Server s id f]
+  (dispatch/behind! (.-dispatcher s) id f))
 
 ;; ---- those that are online
 

@@ -6,19 +6,21 @@
   (:require
    [espalier.model.message :as message]
    [espalier.model.state :as state]
+   [espalier.runtime.clock :as clock]
    [espalier.runtime.link :as link]
    [espalier.runtime.worker :as worker])
   (:import
    (espalier.kernel OscMessage)
+   (java.time InstantSource)
    (java.util Set)
    (java.util.concurrent ConcurrentHashMap)
    (java.util.concurrent.atomic AtomicBoolean AtomicLong)))
 
 (set! *warn-on-reflection* true)
 
-;; What is known of a node that was asked for, and when it should have come, in milliseconds of a clock that only goes
-;; forward.
-(deftype ^:private Expected [facts ^long at])
+;; What is known of a node that was asked for; when it should have come, in milliseconds by the clock of the server; and
+;; when that was noted, in milliseconds of a clock that only goes forward.
+(deftype ^:private Expected [facts ^long at ^long noted])
 
 (deftype Mirror
   [known                      ; atom: the state
@@ -29,7 +31,8 @@
    ^Set ending                ; nodes that are being freed
    ^ConcurrentHashMap headed  ; node -> group that it will be in when what was sent is done
    ^AtomicBoolean repairing
-   repair])                   ; worker: called with the mirror
+   repair                     ; worker: called with the mirror
+   clock])                    ; by which the server does what is to come
 
 (def ^:private burst-limit
   "So many notifications between two looks are a burst; scsynth drops what is beyond
@@ -39,19 +42,33 @@
 (defn mirror
   "A mirror of an empty server.
 
-  `repair!`  called with the mirror, on a thread of its own, when it may be wrong"
-  [repair!]
-  (Mirror. (atom (state/initial)) (AtomicLong.) (AtomicLong.) (AtomicLong. -1)
-           (ConcurrentHashMap.) (ConcurrentHashMap/newKeySet) (ConcurrentHashMap.) (AtomicBoolean.)
-           (worker/worker (fn [^Mirror m]
-                            (.set ^AtomicBoolean (.-repairing m) false)
-                            (repair! m))
-                          (fn [_]))))
+  `repair!`  called with the mirror, on a thread of its own, when it may be wrong
+  `clock`    by which the server does what is to come, by default this machine's"
+  ([repair!] (mirror repair! clock/wall))
+  ([repair! clock]
+   (Mirror. (atom (state/initial)) (AtomicLong.) (AtomicLong.) (AtomicLong. -1)
+            (ConcurrentHashMap.) (ConcurrentHashMap/newKeySet) (ConcurrentHashMap.) (AtomicBoolean.)
+            (worker/worker (fn [^Mirror m]
+                             (.set ^AtomicBoolean (.-repairing m) false)
+                             (repair! m))
+                           (fn [_]))
+            clock)))
 
 (defn known
   "The state, a value."
   [^Mirror m]
   @(.-known m))
+
+(defn watch!
+  "Calls `f` with the state before and after each change of it, on whatever thread, from now
+  on; `k` is for `unwatch!`."
+  [^Mirror m k f]
+  (add-watch (.-known m) k (fn [_ _ old new] (f old new))))
+
+(defn unwatch!
+  "Ends a `watch!`."
+  [^Mirror m k]
+  (remove-watch (.-known m) k))
 
 (defn news
   "How many notifications have come so far."
@@ -66,6 +83,13 @@
 (defn- milliseconds ^long []
   (quot (System/nanoTime) 1000000))
 
+(defn- server-milliseconds
+  "By the clock of the server; where that is the machine's, by one that only goes forward."
+  ^long [^Mirror m]
+  (if (clock/virtual? (.-clock m))
+    (.millis ^InstantSource (.-clock m))
+    (milliseconds)))
+
 (def ^:private grace-ms
   "So long after its time a node may still come."
   200)
@@ -74,18 +98,19 @@
   "Notes that a node was asked for. `sent?` says whether the request goes out now;
   otherwise `sent!` is told when."
   [^Mirror m id facts sent?]
-  (.put ^ConcurrentHashMap (.-due m) id (Expected. facts (if sent? (milliseconds) Long/MAX_VALUE)))
+  (.put ^ConcurrentHashMap (.-due m) id (Expected. facts (if sent? (server-milliseconds m) Long/MAX_VALUE) (milliseconds)))
   (when sent? (tell! m [:expect id facts])))
 
 (defn sent!
   "Notes that the requests for expected nodes went out, to be done in `ahead-ms`."
   [^Mirror m ids ahead-ms]
-  (let [at                     (+ (milliseconds) (long ahead-ms))
+  (let [at                     (+ (server-milliseconds m) (long ahead-ms))
+        noted                  (milliseconds)
         ^ConcurrentHashMap due (.-due m)
         news                   (into []
                                      (keep (fn [id]
                                              (when-let [facts (some-> ^Expected (.get due id) .-facts)]
-                                               (.put due id (Expected. facts at))
+                                               (.put due id (Expected. facts at noted))
                                                [id facts])))
                                      ids)]
     (tell! m [:expect-all news])))
@@ -111,7 +136,7 @@
   "Whether a node is to start at a time to come."
   [^Mirror m id]
   (when-let [^Expected due (.get ^ConcurrentHashMap (.-due m) id)]
-    (and (< (milliseconds) (.-at due)) (< (.-at due) Long/MAX_VALUE))))
+    (and (< (server-milliseconds m) (.-at due)) (< (.-at due) Long/MAX_VALUE))))
 
 (defn not-ending!
   "Takes `ending!` back."
@@ -141,7 +166,7 @@
   have not come, or are being freed."
   [^Mirror m]
   (or (not (.isEmpty ^Set (.-ending m)))
-      (let [now (milliseconds)]
+      (let [now (server-milliseconds m)]
         (boolean (some (fn [^Expected due] (<= (.-at due) now)) (.values ^ConcurrentHashMap (.-due m)))))))
 
 (defn ending?
@@ -154,22 +179,31 @@
   [^Mirror m id]
   (.containsKey ^ConcurrentHashMap (.-due m) id))
 
+(defn- limits
+  "What came due and was noted before these milliseconds, by the clock of the server and by
+  our own, should be there now. A clock that is moved moves when all that was due is done."
+  [^Mirror m]
+  (let [limit (- (milliseconds) (long grace-ms))]
+    (if (clock/virtual? (.-clock m))
+      [(inc (server-milliseconds m)) limit]
+      [limit Long/MAX_VALUE])))
+
 (defn- overdue
-  "The nodes that should have come before `at`, and have not."
-  [^Mirror m at]
-  (let [limit (- (long at) (long grace-ms))]
-    (into [] (keep (fn [[id ^Expected due]] (when (< (.-at due) limit) id))) (.-due m))))
+  "The nodes that should have come by the `limits`, and have not."
+  [^Mirror m [at noted]]
+  (let [at (long at), noted (long noted)]
+    (into [] (keep (fn [[id ^Expected due]] (when (and (< (.-at due) at) (< (.-noted due) noted)) id))) (.-due m))))
 
 (defn replant!
   "Takes over the tree of the root that `read-tree` returns, unless something happens
   meanwhile; returns whether it did."
   [^Mirror m read-tree]
-  (let [at   (milliseconds)
+  (let [due  (limits m)
         news (news m)
         tree (read-tree)]
     (locking m
       (when (= news (.get ^AtomicLong (.-news m)))
-        (let [late (overdue m at)]
+        (let [late (overdue m due)]
           ;; First the tree: of those in it that nothing was told of, it keeps what they were asked for with.
           (tell! m [:tree tree])
           (forget! m late)
@@ -209,7 +243,7 @@
         ours    (state/counts (known m))]
     (when (and quiet?
                (or (not= ours {:groups (:group-count theirs), :synths (:synth-count theirs)})
-                   (seq (overdue m (milliseconds)))))
+                   (seq (overdue m (limits m)))))
       (repair! m))))
 
 (defn arrived!

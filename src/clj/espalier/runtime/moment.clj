@@ -15,6 +15,7 @@
    [espalier.runtime.mirror :as mirror]
    [espalier.runtime.session :as session])
   (:import
+   (java.time Duration)
    (java.util ArrayList)
    (java.util.concurrent CompletableFuture TimeUnit)))
 
@@ -128,6 +129,11 @@
     (map? x)                                  (run! #(touched! session %) (let [packets (:packets x)] (when (sequential? packets) packets)))
     (and (sequential? x) (string? (first x))) (declared/touched! session x)))
 
+(defn- by-clock
+  "A bundle that is sent for a Duration from now, with the Instant that this is on the server's clock."
+  [{:keys [clock]} {:keys [at] :as bundle}]
+  (cond-> bundle (instance? Duration at) (assoc :at (clock/instant at clock))))
+
 (defn send-raw!
   "Sends a message or bundle as it is, or leaves a message to the moment that is open.
 
@@ -139,7 +145,8 @@
       (do (.add ^ArrayList (.-items m) {:request (link/normal x), :raw true}) nil)
       (throw (error/error :invalid-message (str "Within a moment only messages are sent, vectors such as [\"/sync\" 1], not " (pr-str x) ".")
                           {:message x})))
-    (link/send! (:link (handle/live s)) x)))
+    (let [session (handle/live s)]
+      (link/send! (:link session) (if (map? x) (by-clock session x) x)))))
 
 (defn question!
   "Asks a request and returns the reply, a vector.
@@ -181,7 +188,7 @@
         (roll-back! undo n-undo)
         (throw e)))))
 
-(defn- moment-options [x]
+(defn- moment-options [x clock]
   (when (and (map? x) (:kind x))
     (throw (error/error :invalid-time (str "The time of the moment is missing: (sc/at s nil …) is now; " (pr-str x) " is none.") {:when x})))
   (let [options (if (map? x) x {:when x})]
@@ -191,7 +198,7 @@
                             (str "A moment takes no option " (pr-str k) "." (error/hint k [:when :confirm :timeout-ms])
                                  " It takes :when, :confirm, :timeout-ms.")
                             {:option k}))))
-    (assoc (dissoc options :when) :at (clock/instant (:when options)))))
+    (assoc (dissoc options :when) :at (clock/instant (:when options) clock))))
 
 (defn inner-options
   "The options for a moment that stands for one call: within a moment it is part of
@@ -211,7 +218,8 @@
   [undo e]
   (let [refused (into #{}
                       (keep (fn [failure]
-                              (let [[address id] (:request (ex-data failure))]
+                              (let [request (:request (ex-data failure))
+                                    [address id] (when (vector? request) request)]
                                 (when (contains? #{"/b_alloc" "/b_allocRead" "/b_allocReadChannel"} address) id))))
                       (or (:failures (ex-data e)) [e]))]
     (doseq [f undo
@@ -226,14 +234,14 @@
         at (:at (.-options m))]
     (when (seq fs)
       (if at
-        (.execute (CompletableFuture/delayedExecutor (delivery/milliseconds-until at) TimeUnit/MILLISECONDS) #(run! (fn [f] (f)) fs))
+        (.execute (CompletableFuture/delayedExecutor (delivery/milliseconds-until (handle/live (.-server m)) at) TimeUnit/MILLISECONDS) #(run! (fn [f] (f)) fs))
         (run! (fn [f] (f)) fs)))))
 
 (defn call-at
   "See `espalier.core/call-at`."
   [s when-or-options f]
-  (handle/live s)
-  (let [{:keys [at] :as options} (moment-options when-or-options)
+  (let [{:keys [clock]} (handle/live s)
+        {:keys [at] :as options} (moment-options when-or-options clock)
         outer (when-some [^Moment inner *moment*]
                 (when (identical? (Thread/currentThread) (.-thread inner)) inner))
         same  (when outer

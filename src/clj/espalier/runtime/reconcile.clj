@@ -20,6 +20,7 @@
    [espalier.runtime.link :as link]
    [espalier.runtime.mirror :as mirror]
    [espalier.runtime.moment :as moment]
+   [espalier.runtime.pretty :as pretty]
    [espalier.runtime.session :as session]
    [espalier.runtime.synthdefs :as synthdefs]
    [espalier.runtime.tree-query :as tree-query]
@@ -29,6 +30,17 @@
    (java.io Writer)))
 
 (set! *warn-on-reflection* true)
+
+;; ---- what is returned: maps that print as one line
+
+(defrecord Report [] Object (toString [this] (pr-str this)))
+(defrecord Plan [] Object (toString [this] (pr-str this)))
+
+(defn- shown
+  "A report or plan, which `make` makes of a map."
+  [make x]
+  (pretty/teach! Report Plan)
+  (make x))
 
 ;; ---- what is expected
 
@@ -101,7 +113,7 @@
 (defn- settle!
   "Waits for what is on its way, and has the mirror looked over where it may be wrong."
   [{:keys [mirror] :as session} timeout-ms]
-  (declared/forget-pending! session (.minusMillis (clock/now) (+ 1000 (long timeout-ms))))
+  (declared/forget-pending! session (.minusMillis (clock/now (:clock session)) (+ 1000 (long timeout-ms))))
   (when (mirror/unsettled? mirror)
     (session/sync! session timeout-ms))
   ;; What is on its way even now will not come, or came untold.
@@ -447,11 +459,11 @@
 (defn- timing
   "When it is done, `:at`, nil for now, and whether to wait for it. What is declared later
   happens later."
-  [{:keys [pending]} {:keys [at confirm]} timeout-ms]
+  [session {:keys [pending]} {:keys [at confirm]} timeout-ms]
   (let [latest (fn [a b] (if (and a b) (if (neg? (compare a b)) b a) (or a b)))
         due    (reduce latest at (map :at pending))]
     {:at    due
-     :wait? (or confirm (and (nil? at) (or (nil? due) (<= (delivery/milliseconds-until due) (long timeout-ms)))))}))
+     :wait? (or confirm (and (nil? at) (or (nil? due) (<= (delivery/milliseconds-until session due) (long timeout-ms)))))}))
 
 (defn- send-edits!
   "Plans and sends once what makes `before` what is wanted, and remembers it: the plan with
@@ -493,14 +505,15 @@
   [session root report before {:keys [resolved]} wait? missing left]
   (let [memory  (get-in (declared/known session) [:roots root])
         started (into #{} (comp (filter plan/makes-node?) (remove #(some #{(:id %)} missing)) (map (fn [{:keys [key id]}] (or key id)))) resolved)]
-    (assoc (vary-meta report assoc :type ::report)
-      :root        root
-      :after       (if wait?
-                     (nesting/tree (expected-rows session root memory))
-                     (diff/apply-edits (nesting/tree before) resolved {:lenient true}))
-      :ids         (:keys memory {})
-      :confirmed?  (boolean (and wait? (empty? left)))
-      :differences (mapv #(with-reason started %) left))))
+    (shown map->Report
+           (assoc report
+             :root        root
+             :after       (if wait?
+                            (nesting/tree (expected-rows session root memory))
+                            (diff/apply-edits (nesting/tree before) resolved {:lenient true}))
+             :ids         (:keys memory {})
+             :confirmed?  (boolean (and wait? (empty? left)))
+             :differences (mapv #(with-reason started %) left)))))
 
 (def ^:private most-rounds
   "So often it is tried, where another interferes." 3)
@@ -512,7 +525,7 @@
         old        (get-in (declared/known session) [:roots root])
         expected   #(expected-rows session root (get-in (declared/known session) [:roots root]))
         look       #(:edits (edits-between session (expected) wish (get-in (declared/known session) [:roots root])))
-        {:keys [at wait?]} (timing old opts timeout-ms)
+        {:keys [at wait?]} (timing session old opts timeout-ms)
         done!      (fn [{:keys [resolved]}]
                      (when at
                        (done! session root resolved)
@@ -553,7 +566,7 @@
 
 (defn- counted [n what] (str n " " what (when (not= 1 n) "s")))
 
-(defmethod print-method ::report [{:keys [edits bundle-count byte-count confirmed? differences at] :as report} ^Writer w]
+(defmethod print-method Report [{:keys [edits bundle-count byte-count confirmed? differences at] :as report} ^Writer w]
   (if (and edits bundle-count byte-count)
     (.write w (str "#<Report " (plan/summary edits)
                    (when (pos? (long bundle-count)) (str ", " (counted bundle-count "bundle") " of " byte-count " bytes"))
@@ -562,16 +575,16 @@
                      confirmed?        ", confirmed"
                      at                (str ", at " at))
                    ">"))
-    (print-method (vary-meta report dissoc :type) w)))
+    (print-method (into {} report) w)))
 
 (def ^:private most-edits-shown 6)
 
-(defmethod print-method ::plan [{:keys [edits] :as plan} ^Writer w]
+(defmethod print-method Plan [{:keys [edits] :as plan} ^Writer w]
   (if edits
     (.write w (str "#<Plan " (if (seq edits) (str/join "; " (map plan/text (take most-edits-shown edits))) "nothing")
                    (when (< (long most-edits-shown) (count edits)) (str "; … " (- (count edits) (long most-edits-shown)) " more"))
                    ">"))
-    (print-method (vary-meta plan dissoc :type) w)))
+    (print-method (into {} plan) w)))
 
 (defn reconcile!
   "See `espalier.core/reconcile!`."
@@ -579,7 +592,7 @@
   (options/check-call opts #{:root :at :prune :confirm :timeout-ms})
   (moment/refuse-inside! "reconcile!")
   (let [session (handle/live s)
-        opts    (cond-> opts (:at opts) (update :at clock/instant))]
+        opts    (cond-> opts (:at opts) (update :at clock/instant (:clock session)))]
     (declared/locked
       session
       (fn []
@@ -612,12 +625,12 @@
                   {:keys [edits wanted]} (edits-between session before wish memory)
                   {:keys [requests resolved give-back!] :as plan} (planned s session before edits)]
               (give-back!)
-              (with-meta {:before   tree
-                          :after    (diff/apply-edits tree resolved {:lenient true})
-                          :edits    edits
-                          :requests requests
-                          :ids      (keys-after (:keys memory {}) before wanted plan (adopted before wanted))}
-                         {:type ::plan}))
+              (shown map->Plan
+                     {:before   tree
+                      :after    (diff/apply-edits tree resolved {:lenient true})
+                      :edits    edits
+                      :requests requests
+                      :ids      (keys-after (:keys memory {}) before wanted plan (adopted before wanted))}))
             (finally (wish/give-back! session (concat (vals buses) (vals buffers))))))))))
 
 (defn declared?

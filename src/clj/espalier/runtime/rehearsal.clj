@@ -9,6 +9,7 @@
    [espalier.model.rehearsal-message :as message]
    [espalier.model.rehearsal-synthdef :as synthdef]
    [espalier.model.rehearsal-trouble :as trouble]
+   [espalier.runtime.clock :as clock]
    [espalier.runtime.handle :as handle]
    [espalier.runtime.rehearsal-files :as files]
    [espalier.runtime.rehearsal-socket :as socket])
@@ -17,7 +18,7 @@
    (espalier.runtime.handle Server)
    (java.io Closeable Writer)
    (java.lang.ref SoftReference)
-   (java.time Duration Instant)
+   (java.time Duration Instant InstantSource)
    (java.util.concurrent CompletableFuture ExecutionException LinkedBlockingQueue TimeUnit TimeoutException)))
 
 (set! *warn-on-reflection* true)
@@ -30,7 +31,7 @@
   "What the thread that owns the world may use: groups can be very deep."
   (bit-shift-left 1 26))
 
-(declare describe end-process! output stop!)
+(declare describe end-process! output stop! virtual-clock)
 
 (deftype Rehearsal
   [options                       ; complete and checked
@@ -60,6 +61,7 @@
   (output [this] (output this))
   (isAlive [_] (nil? @ending))
   (pid [_] (throw (UnsupportedOperationException. "A rehearsal is no process, and has no process id.")))
+  (clock [this] (if (= :virtual clock) (virtual-clock this) clock/wall))
   (command [_] (options/command-line options :rehearsal))
   Object
   (toString [this] (describe this)))
@@ -85,6 +87,16 @@
   (if (= :virtual (.-clock r))
     (long (:now @(.-world r)))
     (wall-tag)))
+
+(defn now
+  "See `espalier.rehearsal/now`."
+  ^Instant [^Rehearsal r]
+  (TimeTag/toInstant (now-tag r)))
+
+(defn- virtual-clock
+  "The clock of a rehearsal whose time is moved."
+  ^InstantSource [^Rehearsal r]
+  (reify InstantSource (instant [_] (now r))))
 
 (defn- kept-as
   "A packet as it is remembered: a large one only while there is memory."
@@ -346,13 +358,19 @@
                       :finishing-delay    blocks)
                all))))
 
+(defn- later
+  "The time tag so many milliseconds behind another, by whole nanoseconds: so it is the tag of an Instant
+  that is as much later."
+  ^long [tag ms]
+  (TimeTag/of (.plusNanos (TimeTag/toInstant (long tag)) (Math/round (* 1e6 (double ms))))))
+
 (defn advance!
   "See `espalier.rehearsal/advance!`."
   [^Rehearsal r ms]
   (when-not (= :virtual (.-clock r))
     (throw (error/error :wall-clock "The time of this rehearsal is the wall's. (rehearsal/start! {:clock :virtual}) starts one whose time can be moved." {})))
   (running r)
-  (call! r (fn [] (change-world! r (fn [w] (model/advance w (+ (long (:now w)) (long (* 4294967.296 (double ms)))) files/io)))))
+  (call! r (fn [] (change-world! r (fn [w] (model/advance w (later (:now w) ms) files/io)))))
   r)
 
 (defn- readable [x]

@@ -7,6 +7,7 @@
    [espalier.model.watch :as watch]
    [espalier.runtime.audio :as audio]
    [espalier.runtime.boot :as boot]
+   [espalier.runtime.clock :as clock]
    [espalier.runtime.declared :as declared]
    [espalier.runtime.dispatch :as dispatch]
    [espalier.runtime.entities :as entities]
@@ -130,7 +131,8 @@
                (entities/login
                  s opts
                  (session/open! (.-dispatcher s) opts (options/engine opts) owner?
-                   {:mend!          tree-query/mend!
+                   {:clock          (if-let [process (handle/process s)] (.clock process) clock/wall)
+                    :mend!          tree-query/mend!
                     :on-packet      #(trace/add! (.-trace s) :received %)
                     :on-sent        #(trace/add! (.-trace s) :sent %)
                     :on-malformed   #(emit! s :malformed-packet {:error %})

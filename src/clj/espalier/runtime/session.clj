@@ -353,6 +353,7 @@
   `options`     as `espalier.model.options/check` returns them
   `engine`      what the server is taken for until it says
   `owner?`      whether we have booted it: then all default groups are made
+  `clock`       by which the server does what is to come
   `mend!`       called with the session and its mirror where that may be wrong
   `on-packet`, `on-sent`  called with each kernel message that arrives, each kernel
                 packet that was sent
@@ -362,10 +363,10 @@
   Throws `:espalier.error/nobody-listens`, `:espalier.error/no-answer`,
   `:espalier.error/too-many-clients`, `:espalier.error/already-registered`; the
   link is closed then."
-  [dispatcher {:keys [protocol timeout-ms] :as options} engine owner? {:keys [mend! on-packet on-sent on-malformed on-unreachable on-closed]}]
+  [dispatcher {:keys [protocol timeout-ms] :as options} engine owner? {:keys [clock mend! on-packet on-sent on-malformed on-unreachable on-closed]}]
   (let [heard   (AtomicLong. (milliseconds))
         opened  (promise)
-        mirror  (mirror/mirror (fn [m] (when-let [session (deref opened 0 nil)] (mend! session m))))
+        mirror  (mirror/mirror (fn [m] (when-let [session (deref opened 0 nil)] (mend! session m))) clock)
         link    (try
                   (link/open (target options)
                              {:packet      (fn [m]
@@ -381,7 +382,7 @@
                               :unreachable #(on-unreachable (nobody-listens options nil))
                               :closed      on-closed})
                   (catch IOException e (throw (nobody-listens options e))))
-        session {:dispatcher dispatcher, :link link, :heard heard, :owner? owner?
+        session {:dispatcher dispatcher, :link link, :heard heard, :owner? owner?, :clock clock
                  :control-buses (:control-bus-channel-count options), :mirror mirror}]
     (try
       ;; All is asked at once, for each answer takes one period of the audio or two.

@@ -255,7 +255,13 @@
           (partition-all (min 100 (dec (long maximum-node-count))) names))
     names))
 
-(defn- add-now! [s {:keys [engine limits mirror proven] :as session} defs opts]
+(defn- known!
+  "Notes SynthDefs that the server has from now on."
+  [{:keys [mirror defined]} defs]
+  (swap! defined into (map (juxt :name identity)) defs)
+  (mirror/tell! mirror [:synthdefs (into {} (map (juxt :name synthdef/controls)) defs)]))
+
+(defn- add-now! [s {:keys [engine limits proven] :as session} defs opts]
   (with-files
     (fn [files]
       (let [requests (mapv #(request-of s session files % nil false) defs)]
@@ -267,7 +273,7 @@
               lines   (when full? (complaints process line))
               gone    (when full? (missing s session (distinct (map :name defs)) opts))]
           (swap! proven update :doubtful #(reduce disj % (map :name defs)))
-          (mirror/tell! mirror [:synthdefs (into {} (comp (remove (comp (set gone) :name)) (map (juxt :name synthdef/controls))) defs)])
+          (known! session (remove (comp (set gone) :name) defs))
           (when (seq gone)
             (throw (table-full gone (:maximum-synthdef-count limits) lines))))))))
 
@@ -277,7 +283,7 @@
     (run! #(moment/request! s % {}) requests)
     (when (seq (check/needs defs @proven engine @known-ugens))
       (swap! proven update :doubtful into (map :name) defs))
-    (mirror/tell! mirror [:synthdefs (into {} (map (juxt :name synthdef/controls)) defs)])
+    (known! session defs)
     (moment/undo! s #(do (mirror/tell! mirror [:synthdefs-gone (map :name defs)])
                          (mirror/tell! mirror [:synthdefs before])))))
 
@@ -326,5 +332,7 @@
     (if (next requests)
       (moment/call-at s (moment/inner-options s opts) (fn [] (run! #(moment/request! s % {}) requests)))
       (moment/request! s (first requests) opts))
-    (moment/afterwards! s #(mirror/tell! (:mirror session) [:synthdefs-gone (mapcat rest requests)]))
+    (moment/afterwards! s (fn []
+                            (swap! (:defined session) #(reduce dissoc % (mapcat rest requests)))
+                            (mirror/tell! (:mirror session) [:synthdefs-gone (mapcat rest requests)])))
     s))

@@ -44,6 +44,11 @@
     (.set ^AtomicReferenceArray (.-entries t) (int (bit-and n (dec (long size))))
           (Entry. n (System/nanoTime) direction (kept packet) (when (identical? :sent direction) (origin/current))))))
 
+(defn packet-count
+  "How many packets there have been so far; the next has this as its `:n`."
+  ^long [^Trace t]
+  (.get ^AtomicLong (.-taken t)))
+
 (declare data)
 
 (defn- completion

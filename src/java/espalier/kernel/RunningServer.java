@@ -1,6 +1,7 @@
 package espalier.kernel;
 
 import java.time.Duration;
+import java.time.InstantSource;
 import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
@@ -58,6 +59,11 @@ public interface RunningServer {
    * @throws UnsupportedOperationException where there is no process: no number would be safe to send a signal to
    */
   long pid();
+
+  /** {@return the clock by which it carries out what is sent for a time to come: the machine's, unless time is a pretence there} */
+  default InstantSource clock() {
+    return InstantSource.system();
+  }
 
   /** {@return the words that started it: the executable, or what stands for it, and its arguments} */
   List<String> command();

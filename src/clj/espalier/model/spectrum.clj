@@ -1,4 +1,4 @@
-(ns espalier.spectrum
+(ns espalier.model.spectrum
   "What is in samples: how loud they are, and which tones. Pure functions of arrays of
   doubles.")
 
