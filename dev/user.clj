@@ -53,7 +53,10 @@
         port       (:port (call 'nrepl.server/start-server :bind "127.0.0.1" :handler handler))
         file       (java.io.File. ".nrepl-port")]
     (spit file port)
-    (.deleteOnExit file)
+    ;; Another REPL may have written its own there meanwhile.
+    (.addShutdownHook (Runtime/getRuntime)
+                      (Thread. (fn [] (when (= (str port) (try (slurp file) (catch java.io.IOException _)))
+                                        (.delete file)))))
     port))
 
 (def ^:private no-nrepl "nREPL is not installed and its repository does not answer: this is a plain REPL.")

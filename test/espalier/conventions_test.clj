@@ -31,7 +31,12 @@
     #"^espalier\."          :face
     :other))
 
-(def ^:private namespaces (map (comp second ns-form) sources))
+(def ^:private namespaces
+  "All that can be loaded: what needs nREPL, only where that is on the classpath."
+  (for [file sources
+        :let [form (ns-form file)]
+        :when (or (io/resource "nrepl/core.clj") (not (re-find #"^espalier\.nrepl" (str (second form)))))]
+    (second form)))
 
 (deftest each-band-requires-only-what-is-below
   (doseq [file sources
@@ -49,6 +54,12 @@
             "a model knows no kernel")
         (is (not (re-find #"\((atom|agent|future|promise|delay|Thread\.|volatile!|System/(nanoTime|currentTimeMillis))[\s)]" (slurp file)))
             "a model has no state, thread or clock")))))
+
+(deftest nothing-else-needs-nrepl
+  (doseq [file sources
+          :let  [form (ns-form file)]
+          :when (not (re-find #"^espalier\.nrepl" (str (second form))))]
+    (is (not-any? #(re-find #"^(espalier\.)?nrepl" (str %)) (requires form)) (str (second form)))))
 
 (deftest who-only-plays-loads-no-ugens
   (let [needs (into {} (map (comp (juxt second (comp set requires)) ns-form)) sources)

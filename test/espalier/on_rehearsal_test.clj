@@ -13,8 +13,7 @@
 
 (def ^:private makes-no-sense
   "Tests that are not run on rehearsals, and why."
-  '{espalier.requests-test/the-trace-shows-both-ways           "a packet is traced when it has been sent, and a rehearsal may have answered by then"
-    espalier.nodes-test/controls-follow-buses                    "what a synth does by the values of a bus is not calculated: a gate that follows one does not close"
+  '{espalier.nodes-test/controls-follow-buses                    "what a synth does by the values of a bus is not calculated: a gate that follows one does not close"
     espalier.reconcile-test/a-server-without-memory-says-so      "a rehearsal has no real-time memory that could be too little"
     espalier.reconcile-test/a-tone-that-is-moved-about-has-no-gap-and-no-click "sound"})
 

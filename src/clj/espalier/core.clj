@@ -96,6 +96,13 @@
   ([] (server {}))
   ([opts] (server/server opts)))
 
+(defn servers
+  "The handles of this JVM that are online, a vector, in the order in which they came to be.
+
+      (run! sc/quit! (filter sc/owner? (sc/servers)))"
+  []
+  @handle/handles)
+
 ;; ---- lifecycle
 
 (defn boot!

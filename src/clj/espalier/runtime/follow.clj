@@ -7,6 +7,7 @@
    [espalier.model.error :as error]
    [espalier.model.options :as options]
    [espalier.runtime.handle :as handle]
+   [espalier.runtime.origin :as origin]
    [espalier.runtime.reconcile :as reconcile]
    [espalier.runtime.worker :as worker])
   (:import
@@ -23,12 +24,12 @@
 
 (deftype Follow
   [server ^IRef reference options
-   state                   ; atom: :status, :change-count, :bundle-count, :byte-count, :report, :error; :value and :login, the last done
+   state                   ; atom: :status, :change-count, :bundle-count, :byte-count, :report, :error; :value and :login, the last done; :origin of the last change
    ^AtomicBoolean waiting  ; whether a change waits to be looked at
    stop                    ; atom: what is called when it ends
    worker]                 ; takes :changed, :repair, and promises that are delivered when all before is done
   IDeref
-  (deref [_] (dissoc @state :value :login))
+  (deref [_] (dissoc @state :value :login :origin))
   Closeable
   (close [this] (unfollow! this) nil)
   Object
@@ -73,8 +74,9 @@
     (and (identical? @(.-reference f) value) (= then (login f)))))
 
 (defn- failed! [^Follow f e]
-  (swap! (.-state f) assoc :error e)
-  (handle/emit! (.-server f) :reconcile-failed {:error e, :reference (.-reference f)}))
+  (let [{:keys [origin]} (swap! (.-state f) assoc :error e)]
+    (handle/emit! (.-server f) :reconcile-failed
+                  (cond-> {:error e, :reference (.-reference f)} origin (assoc :origin origin)))))
 
 (defn- repair! [^Follow f]
   (let [s (.-server f), root (:root (:report @(.-state f)))]
@@ -113,6 +115,9 @@
     (= :repair what)          (repair-later! f)))
 
 (defn- changed! [^Follow f]
+  (let [origin (origin/current)]
+    (when-not (identical? origin (:origin @(.-state f)))
+      (swap! (.-state f) assoc :origin origin)))
   (when (.compareAndSet ^AtomicBoolean (.-waiting f) false true)
     (worker/offer! (.-worker f) :changed)))
 

@@ -208,6 +208,20 @@
   [^Server s id f]
   (dispatch/behind! (.-dispatcher s) id f))
 
+;; ---- those that are online
+
+(defonce ^{:doc "An atom: the handles of this JVM that are online, a vector, in the order in which they came to be."}
+  handles
+  (atom []))
+
+(defn- note-online! [s status]
+  (swap! handles (fn [known]
+                   (let [others (filterv #(not (identical? s %)) known)]
+                     (cond
+                       (not= :online status)               others
+                       (= (count others) (count known)) (conj known s)
+                       :else                               known)))))
+
 ;; ---- one change of state at a time
 
 (defn locked
@@ -225,9 +239,11 @@
 (defn become!
   "Changes the status, and whatever else is in `more`."
   [^Server s status & [more]]
-  (swap! (.-state s) (fn [old] (merge old more {:status status}))))
+  (swap! (.-state s) (fn [old] (merge old more {:status status})))
+  (note-online! s status))
 
 (defn leave!
   "Back to a handle without a server; `status` is :offline or :lost."
   [^Server s status & [more]]
-  (reset! (.-state s) (merge {:status status} more)))
+  (reset! (.-state s) (merge {:status status} more))
+  (note-online! s status))

@@ -109,8 +109,8 @@
   `protocol`    :udp or :tcp
   `timeout-ms`  how long a TCP connection may take
   `listen`      map of functions, called on the link's reader thread: `:packet`
-                with each kernel message, `:sent` with each kernel packet that was
-                sent, `:malformed` with an exception,
+                with each kernel message, `:sent` with each kernel packet
+                just before it goes out, `:malformed` with an exception,
                 `:unreachable` with nothing, `:closed` with an exception or nil;
                 `:idle?` says whether nobody waits for a packet
 
@@ -124,7 +124,7 @@
                        ((:packet listen) p)
                        (run! (:packet listen) (messages p))))
                    (isIdle [_] (boolean ((:idle? listen))))
-                   (onSent [_ p] (when sent (sent p)))
+                   (onSend [_ p] (when sent (sent p)))
                    (onMalformed [_ _ why] ((:malformed listen) why))
                    (onUnreachable [_] ((:unreachable listen)))
                    (onClosed [_ cause] ((:closed listen) cause)))]

@@ -2,11 +2,14 @@
   "The last packets in both directions, as they were on the wire: kept as they are,
   made data when somebody looks."
   (:require
-   [espalier.runtime.link :as link])
+   [espalier.model.failure :as failure]
+   [espalier.runtime.clock :as clock]
+   [espalier.runtime.link :as link]
+   [espalier.runtime.origin :as origin])
   (:import
    (espalier.kernel BadPacketException OscBundle OscCodec OscMessage OscPacket TimeTag)
    (java.lang.ref SoftReference)
-   (java.time Instant)
+   (java.time Duration Instant)
    (java.util Date)
    (java.util.concurrent.atomic AtomicLong AtomicReferenceArray)))
 
@@ -16,7 +19,7 @@
   "How many packets are kept, a power of two."
   4096)
 
-(deftype ^:private Entry [^long n ^long nanos direction packet])
+(deftype ^:private Entry [^long n ^long nanos direction packet origin])
 
 (deftype Trace [^AtomicReferenceArray entries ^AtomicLong taken ^Instant started ^long started-nanos])
 
@@ -38,7 +41,8 @@
   "Notes a kernel packet; `direction` is :sent or :received."
   [^Trace t direction packet]
   (let [n (.getAndIncrement ^AtomicLong (.-taken t))]
-    (.set ^AtomicReferenceArray (.-entries t) (int (bit-and n (dec (long size)))) (Entry. n (System/nanoTime) direction (kept packet)))))
+    (.set ^AtomicReferenceArray (.-entries t) (int (bit-and n (dec (long size))))
+          (Entry. n (System/nanoTime) direction (kept packet) (when (identical? :sent direction) (origin/current))))))
 
 (defn packet-count
   "How many packets there have been so far; the next has this as its `:n`."
@@ -97,3 +101,42 @@
              :direction (.-direction e)
              :packet    (some-> (packet-of e) data)})
           (if limit (take-last limit found) found))))
+
+;; ---- what has failed
+
+(def ^:private ^Duration ahead
+  "So long before a bundle's time a server may do it: it computes sound ahead of when it is heard."
+  (Duration/ofMillis 100))
+
+(defn- done-by?
+  "Whether what is to be done at an Instant, or at once where that is nil, may have been done."
+  [at now]
+  (or (nil? at) (not (.isAfter ^Instant at now))))
+
+(defn- requests
+  "The messages within a packet as `data` has it that are done by an Instant, completions too."
+  [p now]
+  (if (map? p)
+    (when (done-by? (:at p) now)
+      (mapcat #(requests % now) (:packets p)))
+    (cons p (mapcat #(when (map? %) (mapcat (fn [m] (requests m now)) (:completion %))) p))))
+
+(defn- hides-completion? [^OscPacket p]
+  (if (instance? OscMessage p)
+    (some bytes? (.arguments ^OscMessage p))
+    (some hides-completion? (.packets ^OscBundle p))))
+
+(defn causes
+  "What may have caused a `/fail`, the latest first, lazily: maps of `:n`, the number of the
+  packet, `:request`, a message in it, and `:origin`, see `espalier.runtime.origin`. What is
+  to be done at a time to come has caused nothing yet."
+  [^Trace t [_ address :as fail]]
+  (let [now    (.plus (clock/now) ahead)
+        newest (dec (.get ^AtomicLong (.-taken t)))]
+    (for [i     (range newest (max -1 (- newest (long size))) -1)
+          :let  [^Entry e (.get ^AtomicReferenceArray (.-entries t) (int (bit-and (long i) (dec (long size)))))
+                 p        (when (and e (= i (.-n e)) (= :sent (.-direction e))) (packet-of e))]
+          :when (and p (or (some #{address} (addresses p)) (hides-completion? p)))
+          request (requests (data p) now)
+          :when (failure/mine? request fail)]
+      {:n i, :request request, :origin (.-origin e)})))

@@ -130,9 +130,9 @@ public abstract sealed class Link implements Closeable permits UdpLink, TcpLink 
     tell(listener::onUnreachable);
   }
 
-  private void tellSent(OscPacket packet) {
+  private void tellSend(OscPacket packet) {
     try {
-      listener.onSent(packet);
+      listener.onSend(packet);
     } catch (Throwable fault) {
       faults.incrementAndGet();
     }
@@ -158,8 +158,9 @@ public abstract sealed class Link implements Closeable permits UdpLink, TcpLink 
     writing.lock();
     try {
       ByteBuffer bytes = writer.encode(packet);
+      checkOpen();
+      tellSend(packet);
       write(bytes.array(), bytes.arrayOffset(), bytes.limit());
-      tellSent(packet);
     } finally {
       writing.unlock();
     }
@@ -182,10 +183,14 @@ public abstract sealed class Link implements Closeable permits UdpLink, TcpLink 
     }
   }
 
-  private void write(byte[] bytes, int offset, int length) throws IOException {
+  private void checkOpen() throws IOException {
     if (closed) {
       throw new IOException("The link to " + remote + " is closed");
     }
+  }
+
+  private void write(byte[] bytes, int offset, int length) throws IOException {
+    checkOpen();
     transmit(bytes, offset, length);
     sent++;
   }

@@ -43,10 +43,10 @@ public interface LinkListener {
   default void onClosed(Exception cause) {}
 
   /**
-   * A packet is on the wire: called in the order of sending, on the thread that sends, which waits. {@link Link#sendBytes}
-   * is not told.
+   * A packet goes out next: called in the order of sending, on the thread that sends, which waits. So it is heard of before
+   * any answer to it is. Where the line breaks in that moment it has not gone out. {@link Link#sendBytes} is not told.
    *
-   * @param packet what was sent
+   * @param packet what is sent
    */
-  default void onSent(OscPacket packet) {}
+  default void onSend(OscPacket packet) {}
 }
