@@ -106,7 +106,7 @@
       (map-indexed (fn [i [node p]]
                      (let [some-name (nth names (mod i (count names)))]
                        [(cond-> (assoc node :id i)
-                          (= :synth (:kind node)) (assoc :def some-name, :controls {some-name 1.0, "x" [1.0 "c1"]})
+                          (= :synth (:kind node)) (assoc :def some-name, :controls (assoc {"x" [1.0 "c1"]} some-name 1.0))
                           (even? i)               (assoc :key some-name))
                         p]))
                    (nesting/rows tree)))))

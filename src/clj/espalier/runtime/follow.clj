@@ -26,6 +26,7 @@
   [server ^IRef reference options
    state                   ; atom: :status, :change-count, :bundle-count, :byte-count, :report, :error; :value and :login, the last done; :origin of the last change
    ^AtomicBoolean waiting  ; whether a change waits to be looked at
+  ^AtomicBoolean looking  ; whether a look for what has drifted is to come
    stop                    ; atom: what is called when it ends
    worker]                 ; takes :changed, :repair, and promises that are delivered when all before is done
   IDeref
@@ -92,15 +93,21 @@
     (when (done? f)
       (swap! (.-state f) dissoc :error))))
 
-(defn- repair-later! [^Follow f]
+(defn- repair-later!
+  "Has it look again after a while, where it is asked to and does not wait for that already."
+  [^Follow f]
   (when-let [ms (:repair-ms (.-options f))]
-    (.execute (CompletableFuture/delayedExecutor ms TimeUnit/MILLISECONDS)
-              (fn [] (worker/offer! (.-worker f) :repair)))))
+    (when (.compareAndSet ^AtomicBoolean (.-looking f) false true)
+      (.execute (CompletableFuture/delayedExecutor ms TimeUnit/MILLISECONDS)
+                (fn [] (worker/offer! (.-worker f) :repair))))))
 
 (defn- step!
   "Does what a worker was offered. Without a server it waits for the next."
   [^Follow f what]
-  (when (= :changed what) (.set ^AtomicBoolean (.-waiting f) false))
+  (case what
+    :changed (.set ^AtomicBoolean (.-waiting f) false)
+    :repair  (.set ^AtomicBoolean (.-looking f) false)
+    nil)
   (if (not= :online (handle/status (.-server f)))
     (swap! (.-state f) #(-> (become % :offline) (assoc :value ::none) (dissoc :report :error)))
     (try
@@ -109,10 +116,10 @@
         (and (not (done? f)) (or (= :changed what) (nil? (:error @(.-state f))))) (reconcile! f)
         (= :repair what) (repair! f))
       (catch Exception e (failed! f e))))
-  (cond
-    (instance? IPending what) (deliver what true)
-    ;; The next look comes after this one, however long that took; a worker that was stopped comes to none.
-    (= :repair what)          (repair-later! f)))
+  (when (instance? IPending what) (deliver what true))
+  ;; The next look comes after this one, however long that took, and none while there is no server.
+  (when (= :online (handle/status (.-server f)))
+    (repair-later! f)))
 
 (defn- changed! [^Follow f]
   (let [origin (origin/current)]
@@ -153,7 +160,7 @@
         made (promise)
         f    (Follow. s reference opts
                       (atom {:status :following, :change-count 0, :bundle-count 0, :byte-count 0, :value ::none})
-                      (AtomicBoolean.) (atom [])
+                      (AtomicBoolean.) (AtomicBoolean.) (atom [])
                       (worker/worker (fn [what] (step! @made what)) (fn [_])))]
     (deliver made f)
     (reconcile! f)
