@@ -132,7 +132,7 @@
         (is (str/includes? (:espalier/text told) "freq: 110.5")))
       (is (not (str/includes? (:espalier/text (ask {:op "espalier/tree", :controls 0})) "freq")))
       (is (= "espalier.error/no-such-node" (:espalier/error (ask {:op "espalier/tree", :group 77777}))))
-      (let [told (ask {:op "espalier/status", :server "s"})]
+      (let [told (ask {:op "espalier/status", :server "no-such-var"})]
         (is (= "espalier.error/no-server" (:espalier/error told)))
         (is (= [named] (map :server (:espalier/choices told)))))
       (is (= named (:server (ask {:op "espalier/status", :server "s", :ns "espalier.nrepl-test"})))))))

@@ -128,9 +128,13 @@
   (failure/error-of (or request [address]) (failure/words fail)
                     {:reply fail, :known (some->> (handle/session s) :mirror mirror/known :synthdefs keys)}))
 
-(defn- command-failed!
+(def ^:private most-looked-up
+  "For so many failures in a second it is looked up who has caused them: that takes time where
+  packets are large." 50)
+
+(defn- tell-who-caused!
   "Tells whoever has caused a `/fail`. Returns what is remembered for the next one."
-  [s {fail :message :as event} {:keys [blamed last-told told]}]
+  [s {fail :message :as event} {:keys [blamed last-told told] :as memory}]
   (let [{:keys [n request origin]} (cause s fail blamed)
         told (if (= origin last-told) (inc (long told)) 1)]
     (cond
@@ -142,7 +146,18 @@
       (tell-failure! origin (servers/name-of s)
                      (error/error :command-failed "The server has refused more than that, which is not told one by one; (sc/trace s) has all." {})
                      {}))
-    {:blamed (if n (still-traced (update blamed n (fnil inc 0)) n) blamed), :last-told origin, :told told}))
+    (assoc memory :blamed (if n (still-traced (update blamed n (fnil inc 0)) n) blamed), :last-told origin, :told told)))
+
+(defn- command-failed!
+  "Tells of a `/fail`. Returns what is remembered for the next one."
+  [s event {:keys [in-second], then :second, :as memory}]
+  (let [now       (quot (System/nanoTime) 1000000000)
+        in-second (if (= now then) (inc (long in-second)) 1)
+        memory    (assoc memory :second now, :in-second in-second)]
+    (if (<= in-second (long most-looked-up))
+      (tell-who-caused! s event memory)
+      (do (tell-subscribers! s event)
+          memory))))
 
 (defn- reconcile-failed! [s {:keys [origin error] :as event}]
   (if origin
@@ -158,7 +173,7 @@
   [^Server s]
   (locking listeners
     (when-not (.containsKey ^WeakHashMap listeners s)
-      (let [blamed (atom {:blamed {}, :last-told nil, :told 0})]
+      (let [blamed (atom {:blamed {}, :last-told nil, :told 0, :second nil, :in-second 0})]
         (.put ^WeakHashMap listeners s
               (handle/on-lifecycle! s [:command-failed :reconcile-failed]
                                     (fn [{:keys [event] s :server :as e}]
