@@ -161,7 +161,7 @@
   (str "# Conformance\n\n"
        "`espalier.conformance-test` gives random sequences of commands to scsynth and to the rehearsal, and compares all that they\n"
        "answer: replies and notifications in their order, then the node tree, every bus, every buffer; floats bit by bit. What differs is\n"
-       "shrunk to the smallest sequence. `bin/test espalier.conformance-test` runs some, `bin/test espalier.conformance-test/many-sequences` 2,000.\n\n"
+       "shrunk to the smallest sequence. The tests run 2,000 of them, of 50 commands each: most of a fixed seed, some of a fresh one; `bin/test espalier.conformance-test/many-sequences` as many of a fresh one.\n\n"
        "## What is not compared\n\n"
        "| of | what, and why |\n|---|---|\n"
        (apply str (for [[what why] not-compared] (str "| " what " | " why " |\n")))

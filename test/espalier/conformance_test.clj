@@ -33,10 +33,10 @@
 (deftest random-sequences
   (with-both
     (fn [scsynth rehearsal]
-      (same? scsynth rehearsal {:n 60, :length 50, :pairs 2, :seed 1})
+      (same? scsynth rehearsal {:n 1850, :length 50, :pairs 3, :seed 1})
       (let [seed (fresh-seed)]
         (println "  a fresh seed of conformance:" seed)
-        (same? scsynth rehearsal {:n 60, :length 50, :pairs 2, :seed seed})))))
+        (same? scsynth rehearsal {:n 150, :length 50, :pairs 3, :seed seed})))))
 
 (deftest ^:soak many-sequences
   (with-both

@@ -150,7 +150,7 @@
     :why "a file of no frames: /b_allocRead of it frees samples that are in use"}
    {:addresses #{"/b_write"}, :where (fn [[_ _ {:keys [path]} & more]] (and (not= "out/open" path) (not= 0 (integer (nth more 4 0)))))
     :why "what stands in a file that is still open is left to chance: out/open is never read"}
-   {:addresses #{"/s_getn"}, :where #(string? (second %))
+   {:addresses #{"/s_get" "/s_getn"}, :where #(string? (second %))
     :why "a path in place of an id takes two arguments, and what follows is read beside its type tags"}
    {:addresses #{"/s_getn"}, :where #(not (and (even? (count %)) (every? (fn [n] (some-> (integer n) (>= 0))) (take-nth 2 (drop 3 %)))))
     :why "without a count, or with one below 0, the reply has other values than its type tags say"}
