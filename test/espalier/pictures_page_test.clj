@@ -5,6 +5,7 @@
    [clojure.string :as str]
    [clojure.test :refer [deftest is testing use-fixtures]]
    [espalier.core :as sc]
+   [espalier.markdown :as markdown]
    [espalier.picture :as picture]
    [espalier.servers :as servers])
   (:import
@@ -15,11 +16,6 @@
 (set! *warn-on-reflection* true)
 
 (use-fixtures :each servers/leaves-nothing)
-
-(defn- forms [markdown]
-  (for [[_ block] (re-seq #"(?s)```clojure\n(.*?)```" markdown)
-        form      (str/split block #"\n\n+")]
-    form))
 
 (deftest what-the-page-shows
   (let [^File directory (.toFile (Files/createTempDirectory "pictures" (make-array FileAttribute 0)))
@@ -35,7 +31,7 @@
       (with-redefs [picture/show (fn [x & [opts]] (swap! shown inc) (picture/svg x (or opts {})))]
         (binding [*ns* n, *err* (java.io.StringWriter.)]
           (refer-clojure)
-          (doseq [code (forms page)]
+          (doseq [code (markdown/chunks page)]
             (testing code
               (is (or (some? (typed code)) (str/starts-with? code "(require")))))))
       (is (= 4 @shown))

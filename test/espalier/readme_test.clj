@@ -5,12 +5,10 @@
    [clojure.string :as str]
    [clojure.test :refer [deftest is use-fixtures]]
    [espalier.core :as sc]
+   [espalier.markdown :refer [code-blocks]]
    [espalier.servers :as servers]))
 
 (use-fixtures :each servers/leaves-nothing)
-
-(defn- code-blocks [markdown]
-  (map second (re-seq #"(?s)```clojure\n(.*?)```" markdown)))
 
 (deftest first-sound
   (let [block  (first (code-blocks (slurp "README.md")))

@@ -4,6 +4,7 @@
    [clojure.string :as str]
    [clojure.test :refer [deftest is testing use-fixtures]]
    [espalier.core :as sc]
+   [espalier.markdown :as markdown]
    [espalier.repl :as repl]
    [espalier.servers :as servers]))
 
@@ -15,10 +16,9 @@
   "The code of the page, as far as an empty line, with the lines that it says and what it
   returns; nil where it does not tell."
   [markdown]
-  (for [[_ block] (re-seq #"(?s)```clojure\n(.*?)```" markdown)
-        chunk     (str/split (str/trim block) #"\n\n+")
-        :let      [lines (str/split-lines chunk)
-                   told  (fn [re] (not-empty (keep #(second (re-find re %)) lines)))]]
+  (for [chunk (markdown/chunks markdown)
+        :let  [lines (str/split-lines chunk)
+               told  (fn [re] (not-empty (keep #(second (re-find re %)) lines)))]]
     {:code   (str/join "\n" (remove #(str/starts-with? % ";") lines))
      :says   (told #"^; (.*)")
      :result (first (told #"^;=> (.*)"))}))

@@ -3,12 +3,13 @@
   (:require
    [clojure.string :as str]
    [clojure.test :as t :refer [deftest is use-fixtures]]
+   [espalier.markdown :as markdown]
    [espalier.servers :as servers]))
 
 (use-fixtures :each servers/leaves-nothing)
 
 (deftest the-page-is-a-test
-  (let [code (map second (re-seq #"(?s)```clojure\n(.*?)```" (slurp "doc/testing.md")))
+  (let [code (markdown/code-blocks (slurp "doc/testing.md"))
         n    (create-ns 'espalier.testing-page-example)]
     (try
       (binding [*ns* n]

@@ -4,6 +4,7 @@
    [clojure.string :as str]
    [clojure.test :refer [deftest is testing use-fixtures]]
    [espalier.core :as sc]
+   [espalier.markdown :as markdown]
    [espalier.servers :as servers])
   (:import
    (java.io ByteArrayInputStream File)
@@ -14,9 +15,8 @@
 (defn- chunks
   "The code of the page, as far as an empty line, with what it says that it returns."
   [markdown]
-  (for [[_ block] (re-seq #"(?s)```clojure\n(.*?)```" markdown)
-        chunk     (str/split block #"\n\n+")
-        :let      [[code result] (str/split chunk #"(?m)^;=> ?" 2)]]
+  (for [chunk (markdown/chunks markdown)
+        :let  [[code result] (str/split chunk #"(?m)^;=> ?" 2)]]
     [code (some-> result (str/replace #"(?m)^;\s*" "") str/trim)]))
 
 (def ^:private used-but-not-told
