@@ -29,17 +29,20 @@
   [_]
   (b/delete {:path "target"}))
 
+(defn- compile-kernel [class-dir]
+  (b/javac {:src-dirs   ["src/java"]
+            :class-dir  class-dir
+            :basis      (basis)
+            :javac-opts (cond-> ["--release" "17" "-encoding" "UTF-8" "-parameters" "-Xlint:all"]
+                          known-linters? (conj "-Werror"))}))
+
 (defn javac
   "Compiles the kernel into target/classes, which is replaced as a whole or, where a source is wrong, not at all."
   [_]
   (let [fresh (str "target/javac-" (.pid (java.lang.ProcessHandle/current)))]
     (b/delete {:path fresh})
     (try
-      (b/javac {:src-dirs   ["src/java"]
-                :class-dir  fresh
-                :basis      (basis)
-                :javac-opts (cond-> ["--release" "17" "-encoding" "UTF-8" "-parameters" "-Xlint:all"]
-                              known-linters? (conj "-Werror"))})
+      (compile-kernel fresh)
       (.mkdirs (io/file fresh))
       (b/delete {:path classes})
       (.renameTo (io/file fresh) (io/file classes))
@@ -99,9 +102,9 @@
 (defn jar
   "Writes the jar: kernel classes, Clojure sources, resources, licences, pom. Prints its path."
   [_]
-  (javac nil)
   (b/delete {:path jar-dir})
-  (b/copy-dir {:src-dirs ["src/clj" "resources" classes] :target-dir jar-dir})
+  (compile-kernel jar-dir)
+  (b/copy-dir {:src-dirs ["src/clj" "resources"] :target-dir jar-dir})
   (b/copy-dir {:src-dirs ["licenses"] :target-dir (str jar-dir "/META-INF/licenses")})
   (b/copy-file {:src "LICENSE" :target (str jar-dir "/META-INF/LICENSE")})
   (write-pom)
