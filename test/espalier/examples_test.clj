@@ -128,19 +128,38 @@
       (io/copy (io/file path) file))
     copy))
 
+(defn- resolved
+  "The class path of a project as the Clojure CLI resolves it, with `extra` in its deps.edn; libraries are prepared."
+  [dir extra]
+  (str/split-lines
+    (output "bin/clj" "-M:build" "-e"
+            (pr-str `(do (require '[clojure.tools.build.api :as ~'b] '[clojure.tools.deps])
+                         (binding [clojure.tools.build.api/*project-root* ~(absolute dir)]
+                           (let [basis# (clojure.tools.build.api/create-basis {:user nil, :aliases [:test], :extra '~extra})]
+                             (clojure.tools.deps/prep-libs! (:libs basis#) {:action :prep} basis#)
+                             (run! println (:classpath-roots basis#)))))))))
+
+(defn- tested
+  "What the tests of the library say with such a class path."
+  [dir class-path]
+  (java (str dir) "-cp" (str/join File/pathSeparator class-path) "clojure.main" "-m" "piece.test"))
+
 (deftest ^:soak projects-depend-on-what-is-installed
   @installed
   (share-libraries!)
-  (testing "Clojure, as its command line resolves it"
+  (testing "Clojure"
     (let [dir (copied "tested-piece")
-          cp  (output "bin/clj" "-M:build" "-e"
-                      (pr-str `(do (require '[clojure.tools.build.api :as ~'b])
-                                   (binding [clojure.tools.build.api/*project-root* ~(absolute dir)]
-                                     (run! println (:classpath-roots (clojure.tools.build.api/create-basis
-                                                                       {:user nil, :aliases [:test], :extra {:mvn/local-repo ~(str repository)}})))))))
-          cp  (str/split-lines cp)]
+          cp  (resolved dir {:mvn/local-repo (str repository)})]
       (is (some #(str/ends-with? % (str "espalier-" (:version @installed) ".jar")) cp))
-      (passes (java (str dir) "-cp" (str/join File/pathSeparator cp) "clojure.main" "-m" "piece.test"))))
+      (passes (tested dir cp))))
   (testing "Java, by Maven"
     (let [{:keys [exit out err]} (shell/sh "mvn" "-q" "-B" (str "-Dmaven.repo.local=" repository) "compile" "exec:java" :dir (copied "plain-java"))]
       (plays [exit (str out err)]))))
+
+(deftest ^:soak projects-depend-on-the-source
+  (let [dir   (copied "tested-piece")
+        clone (absolute "target/clone")]
+    (output "rm" "-rf" clone)
+    (output "git" "clone" "-q" "." clone)
+    (passes (tested dir (resolved dir {:deps {'espalier/espalier {:local/root clone}}})))
+    (is (.exists (io/file clone "target/classes/espalier/kernel/Link.class")) "its kernel is compiled")))
