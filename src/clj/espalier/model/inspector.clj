@@ -207,7 +207,7 @@
   are `:gone`, of the log the new lines; nil where nothing differs. Without `before` it is
   all of `after`, and `:anew`.
 
-      (news page (assoc-in page [:server :status] \"online\"))
+      (news shown (assoc-in shown [:server :status] \"online\"))
       ;=> {:server {:status \"online\", :late-count 0}}"
   ([after] (assoc (dissoc after :logged :nodes)
                   :anew true
