@@ -26,6 +26,7 @@
    [espalier.runtime.entities :as entities]
    [espalier.runtime.executable :as executable]
    [espalier.runtime.follow :as follow]
+   [espalier.runtime.health :as health]
    [espalier.runtime.handle :as handle]
    [espalier.runtime.inspection]
    [espalier.runtime.log :as log]
@@ -338,9 +339,10 @@
 (defn send!
   "Sends a message or a bundle as it is, and returns the handle. What is sent by
   one thread arrives in that order, and a send that returned before another began
-  arrives before it. Nothing is checked but that OSC can carry it, and nothing
-  is waited for: what scsynth refuses is heard as the lifecycle event
-  :command-failed; supernova tells only its output, `(sc/server-output s)`.
+  arrives before it. Nothing is checked but that OSC can carry it. Nothing is waited
+  for but that the server has read enough of what was sent before, for servers lose
+  what comes too fast; that wait has a deadline. What scsynth refuses is heard as the
+  lifecycle event :command-failed; supernova tells only its output, `(sc/server-output s)`.
 
   `message`  `[\"/n_set\" 1000 \"freq\" 440]`, or `{:at when, :packets [message …]}`, where
              `when` is nil for now, POSIX seconds, an Instant, or a Duration from
@@ -349,7 +351,8 @@
              arrays as blobs, float arrays as so many floats, sequences as arrays
 
   Throws `:espalier.error/server-offline`, `:espalier.error/invalid-message`,
-  `:espalier.error/packet-too-large`, `:espalier.error/link-closed`; nothing is
+  `:espalier.error/packet-too-large`, `:espalier.error/too-many-pending`,
+  `:espalier.error/server-behind`, `:espalier.error/link-closed`; nothing is
   sent then.
 
       (sc/send! s [\"/g_new\" 1000 0 1])"
@@ -554,6 +557,30 @@
   (log/tap! (handle/log-of s) on?)
   s)
 
+(defn health
+  "How well the link to the server has done since the login, a map that prints as one line:
+
+  | key | what it tells |
+  |---|---|
+  | `:at` `:since` | when this was, and the login |
+  | `:sent` `:received` | `:packet-count`, `:byte-count`, of what came also `:malformed-count` |
+  | `:lost`        | packets that had no room: `:sent`, in the server's socket, of whatever client, `:received`, in ours; nil where the system does not tell, elsewhere than on Linux, on other machines, by TCP |
+  | `:waits`       | how often a call waited for the server to read what was sent before, `:count`, and how long in all, `:ms` |
+  | `:round-trips` | `:count`, `:median-ms`, `:p99-ms`, `:most-ms` of what answers took |
+  | `:late`        | the same of bundles that the server did after their time, where this handle reads what it prints |
+  | `:sent-late`   | the same of bundles that were sent after their time, by this client's clock |
+  | `:queues`      | `:unread-packets` not known to have been read by the server, `:pending-bundles` that wait for their time, `:waiting-calls` without an answer, `:handler-messages` that wait for handlers |
+  | `:suspected`   | how often notifications were thought missing: a message did not fit (`:contradiction`), so many came that some may be lost (`:burst`), the server counts other nodes (`:count`) |
+  | `:repairs`     | how often what is known was made right by a tree that the server told (`:tree`), and what plays by what was declared (`:drift`) |
+
+  Durations are right within six per cent. The server is not asked.
+
+  Throws `:espalier.error/server-offline`.
+
+      (sc/health s)  ;=> #<Health 1,204 sent, 310 received, round trip 1.504 ms>"
+  [s]
+  (health/of-session (handle/live s)))
+
 (defn state
   "What this client knows of the server, a value that messages keep up to date:
 
@@ -632,7 +659,7 @@
   returns what the body returns.
 
   `when`  nil for now, POSIX seconds, an Instant, a Duration from now; or a map of
-          `:when`, `:confirm` and `:timeout-ms`
+          `:when`, `:late`, `:confirm` and `:timeout-ms`
 
   - The body runs at once; only the delivery waits. When it throws, nothing is sent
     and the ids that it took are given back. Lazy sequences in its result are realised.
@@ -644,7 +671,8 @@
   - With a time to come, SynthDefs and buffers that the body makes, and what fills
     these buffers, are carried out ahead, and waited for; the rest is sent for that
     time and not waited for. A bundle that arrives after its time is done at once, and
-    is the lifecycle event :late.
+    is the lifecycle event :late. With `:late` :refuse nothing is sent where the time is
+    past, and it throws.
   - `:confirm` waits until all has been carried out and throws the first error;
     `:failures` in its data has all. Without it, failures are events :command-failed.
     The `:confirm` and `:timeout-ms` of calls in the body do nothing; those of the moment
@@ -662,6 +690,8 @@
     these is carried out and waited for before what follows it is sent.
 
   Throws `:espalier.error/server-offline`, `:espalier.error/invalid-time`,
+  `:espalier.error/too-late`, `:espalier.error/too-many-pending` where 2,048 bundles of this
+  client wait for their time on scsynth, `:espalier.error/server-behind`,
   `:espalier.error/question-in-moment`, `:espalier.error/moment-elsewhere`,
   `:espalier.error/moment-of-other-server`, `:espalier.error/packet-too-large`,
   `:espalier.error/too-many-nodes` where more nodes are made than

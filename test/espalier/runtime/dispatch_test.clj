@@ -13,7 +13,7 @@
   (run! #(dispatch/arrived! d (link/packet %)) messages))
 
 (defn- dispatcher []
-  (dispatch/dispatcher (fn [_]) (fn [_])))
+  (dispatch/dispatcher (fn [_]) (fn [_]) (fn [_])))
 
 (deftest a-reply-goes-to-who-asked
   (let [d (dispatcher)
@@ -52,7 +52,7 @@
 
 (deftest handlers-are-apart-from-each-other
   (let [faults (LinkedBlockingQueue.)
-        d      (dispatch/dispatcher #(.put faults (keys %)) (fn [_]))
+        d      (dispatch/dispatcher #(.put faults (keys %)) (fn [_]) (fn [_]))
         heard  (LinkedBlockingQueue.)
         gate   (CountDownLatch. 1)]
     (dispatch/handle! d "/x" (fn [_] (.await gate)) false)
@@ -77,7 +77,7 @@
 
 (deftest a-handler-too-slow-loses-messages-and-says-so-once
   (let [faults (LinkedBlockingQueue.)
-        d      (dispatch/dispatcher #(.put faults %) (fn [_]))
+        d      (dispatch/dispatcher #(.put faults %) (fn [_]) (fn [_]))
         gate   (CountDownLatch. 1)
         m      (link/packet ["/x"])]
     (dispatch/handle! d "/x" (fn [_] (.await gate)) false)

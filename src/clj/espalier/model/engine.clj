@@ -19,6 +19,9 @@
   | `:max-reply-depth`        | how many levels of groups it tells of; it does not survive the question about many more |
   | `:max-infos`              | so many questions about single nodes it can surely be asked in one block |
   | `:tells-root?`            | it survives an `/n_query` of the root |
+  | `:max-unread-packets`     | so many packets wait in its queue, which it looks at once a period of the audio; it loses others |
+  | `:max-unread-bytes`       | so many bytes |
+  | `:max-pending-bundles`    | so many bundles it keeps for their time; it drops others |
   | `:tells-last-array?`      | a tree can tell an array that is the last control; where not, it reads names behind the end of its table, which are garbage or its end |"
   {:scsynth   {:max-packet-bytes       {:udp 65507, :tcp (bit-shift-left 1 24)}
                :counts-logins?         true
@@ -31,6 +34,9 @@
                :max-reply-bytes        {:udp 65507, :tcp 65516}
                :max-reply-depth        Long/MAX_VALUE
                :max-infos              500
+               :max-unread-packets     60000
+               :max-pending-bundles    2048
+               :max-unread-bytes       Long/MAX_VALUE
                :tells-root?            true
                :tells-last-array?      true}
    :supernova {:max-packet-bytes       {:udp 32768, :tcp (bit-shift-left 1 20)}
@@ -44,6 +50,9 @@
                :max-reply-bytes        {:udp 65507, :tcp (bit-shift-left 1 20)}
                :max-reply-depth        1000
                :max-infos              1000
+               :max-unread-packets     1900
+               :max-pending-bundles    Long/MAX_VALUE
+               :max-unread-bytes       700000
                :tells-root?            false
                :tells-last-array?      false}})
 

@@ -27,8 +27,8 @@
 (set! *warn-on-reflection* true)
 
 ;; A call that waits. `reply` is how its answer begins, nil in it standing for anything; `notes` are the /fails that
-;; may be its own, and `fence` the key of its fence, or nil.
-(deftype ^:private Waiter [request reply fence patient? ^CompletableFuture answer ^Queue notes])
+;; may be its own, `fence` the key of its fence, or nil, `asked` when that was, in nanoseconds.
+(deftype ^:private Waiter [request reply fence patient? ^long asked ^CompletableFuture answer ^Queue notes])
 
 ;; A /fail that somebody may claim: how many may, and whether one has.
 (deftype ^:private Note [fail ^AtomicInteger holders ^AtomicBoolean claimed])
@@ -45,24 +45,26 @@
 (deftype Dispatcher
   [^ConcurrentHashMap by-reply     ; address of a reply -> waiters, the oldest first
    ^ConcurrentHashMap by-command   ; command that was sent -> waiters
-   ^ConcurrentHashMap by-fence     ; key of a fence -> waiter, watch or collector
+   ^ConcurrentHashMap by-fence     ; key of a fence -> waiter, watch, collector or function
    ^CopyOnWriteArrayList watches
    ^CopyOnWriteArrayList collectors
    ^AtomicInteger waiting          ; how many wait
    ^AtomicInteger fences           ; counts them
    handlers                        ; atom: id -> {:address, or nil for any; :worker}
    on-fault
-   on-failure])
+   on-failure
+   on-answer])
 
 (defn dispatcher
   "A dispatcher with nobody waiting.
 
   `on-fault`    called with a map when a handler throws (`:error`) or falls so far
                 behind that it loses messages (`:behind`)
-  `on-failure`  called with a `/fail` that nobody waits for, a vector"
-  [on-fault on-failure]
+  `on-failure`  called with a `/fail` that nobody waits for, a vector
+  `on-answer`   called with the nanoseconds that an answer took"
+  [on-fault on-failure on-answer]
   (Dispatcher. (ConcurrentHashMap.) (ConcurrentHashMap.) (ConcurrentHashMap.) (CopyOnWriteArrayList.) (CopyOnWriteArrayList.)
-               (AtomicInteger.) (AtomicInteger.) (atom {}) on-fault on-failure))
+               (AtomicInteger.) (AtomicInteger.) (atom {}) on-fault on-failure on-answer))
 
 ;; ---- fences
 
@@ -86,6 +88,17 @@
         [n (into ["/c_get" (dec base) 0]
                  (map (fn [i] (rem (quot n (long (Math/pow base i))) base)))
                  (range digits))]))))
+
+(defn on-fence!
+  "Has `f` called without arguments, once, on the thread that reads, when the fence with the
+  key `k` is answered."
+  [^Dispatcher d k f]
+  (.put ^ConcurrentHashMap (.-by_fence d) k f))
+
+(defn unfence!
+  "Takes `on-fence!` back."
+  [^Dispatcher d k]
+  (.remove ^ConcurrentHashMap (.-by_fence d) k))
 
 (defn- fence-key
   "The key of the fence that a message answers, or nil where it answers none."
@@ -143,7 +156,7 @@
               ends the wait there"
   ([d request reply] (expect! d request reply nil false))
   ([^Dispatcher d request reply fence patient?]
-   (let [w (Waiter. request reply fence patient? (CompletableFuture.) (ConcurrentLinkedQueue.))]
+   (let [w (Waiter. request reply fence patient? (System/nanoTime) (CompletableFuture.) (ConcurrentLinkedQueue.))]
      (.incrementAndGet ^AtomicInteger (.-waiting d))
      (.add (queue-of (.-by_reply d) (first reply)) w)
      (.add (queue-of (.-by_command d) (first request)) w)
@@ -154,6 +167,11 @@
   "Whether nobody waits."
   [^Dispatcher d]
   (zero? (.get ^AtomicInteger (.-waiting d))))
+
+(defn waiting
+  "How many wait."
+  ^long [^Dispatcher d]
+  (.get ^AtomicInteger (.-waiting d)))
 
 (defn answered?
   "Whether the reply is there."
@@ -225,6 +243,11 @@
                  (and (or (nil? wanted) (= wanted (.get arguments i)))
                       (recur (inc i)))))))))
 
+(defn- measured!
+  "Tells how long the answer to a waiter took."
+  [^Dispatcher d ^Waiter w]
+  ((.-on_answer d) (- (System/nanoTime) (.-asked w))))
+
 (defn- answer-first!
   "Gives `m` to the oldest waiter in `q` for whom `fits?` holds, or, where it is news
   for all, to each; returns whether there was one."
@@ -236,6 +259,7 @@
           (let [^Waiter w (.next ws)]
             (if (and (fits? w) (.complete ^CompletableFuture (.-answer w) m))
               (do (forget! d w)
+                  (when-not all? (measured! d w))
                   (if all? (recur ws true) true))
               (recur ws given)))
           given)))))
@@ -267,6 +291,7 @@
   (let [note (last-note w)]
     (when (or note (not (.-patient? w)))
       (when (.complete ^CompletableFuture (.-answer w) (some-> note .-fail))
+        (measured! d w)
         (some-> note ^AtomicBoolean (.-claimed) (.set true)))
       (forget! d w))))
 
@@ -478,6 +503,11 @@
   [^Dispatcher d id f]
   (some-> (get-in @(.-handlers d) [id :worker]) (worker/offer! f)))
 
+(defn backlog
+  "How many messages wait for the handlers together."
+  [^Dispatcher d]
+  (transduce (map (fn [{w :worker}] (worker/backlog w))) + (vals @(.-handlers d))))
+
 (defn- tell-handlers! [^Dispatcher d ^OscMessage m]
   (let [handlers @(.-handlers d)]
     (when (pos? (count handlers))
@@ -504,6 +534,7 @@
       (instance? Collector fenced) (fence-collected! d fenced fence)
       (instance? Watch fenced)  (step-on! d fenced fence)
       (instance? Waiter fenced) (fenced! d fenced)
+      fenced                    (do (unfence! d fence) (fenced))
       (= "/fail" address)       (when-not (or claimed? (note! d m))
                                   ((.-on_failure d) (link/message m)))
       :else (answer-first! d (.get ^ConcurrentHashMap (.-by_reply d) address)

@@ -62,6 +62,24 @@
           {:pid     (parse-long (.getName process))
            :command (first (lines (str process "/comm")))})))))
 
+(defn udp-socket
+  "What Linux counts of the UDP sockets of this machine that are bound to a port:
+  `:unread-bytes` that wait in their buffers, and `:dropped`, the packets that had no room
+  there. nil where there is none, or no /proc.
+
+      (udp-socket 57110)  ;=> {:unread-bytes 0, :dropped 0}"
+  [port]
+  (let [suffix (format ":%04X" port)]
+    (reduce (fn [found line]
+              (let [[_ local _ _ queues :as columns] (str/split (str/trim line) #"\s+")]
+                (if (and queues (str/ends-with? local suffix))
+                  (-> (or found {:unread-bytes 0, :dropped 0})
+                      (update :unread-bytes + (Long/parseLong (subs queues 9) 16))
+                      (update :dropped + (parse-long (peek columns))))
+                  found)))
+            nil
+            (mapcat #(rest (lines %)) ["/proc/net/udp" "/proc/net/udp6"]))))
+
 (defn check-free!
   "Throws `:espalier.error/server-cannot-boot` with `:reason :port-taken` where a
   server could not listen on the port; nil otherwise. Any address of IPv4 or IPv6

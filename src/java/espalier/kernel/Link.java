@@ -29,7 +29,12 @@ public abstract sealed class Link implements Closeable permits UdpLink, TcpLink 
   private final AtomicLong received = new AtomicLong();
   private final AtomicLong malformed = new AtomicLong();
   private final AtomicLong faults = new AtomicLong();
-  private long sent;
+  private final OscCodec asker = new OscCodec(1024);
+  private final AtomicLong receivedBytes = new AtomicLong();
+  private volatile long sent;
+  private volatile long sentBytes;
+  private volatile SendWindow window;
+  private volatile Thread arriving;
   private volatile boolean closed;
 
   Link(InetSocketAddress remote, int maxPacketBytes, LinkListener listener) {
@@ -51,6 +56,49 @@ public abstract sealed class Link implements Closeable permits UdpLink, TcpLink 
     } finally {
       writing.unlock();
     }
+  }
+
+  /**
+   * Sends no more from now on than the server is known to hold: whoever sends more waits until it has read what came
+   * before. {@link LinkListener#echo} asks it, {@link #echoed} hears the answers.
+   *
+   * @param maxPackets so many packets its queue holds
+   * @param maxBytes so many bytes
+   * @param maxLoad so many bytes the buffer of its socket holds, as the system counts them
+   * @param patienceMillis so long a sender waits, in milliseconds
+   */
+  public final void pace(long maxPackets, long maxBytes, long maxLoad, long patienceMillis) {
+    window = new SendWindow(maxPackets, maxBytes, maxLoad, patienceMillis, listener::unreadLoad);
+  }
+
+  /**
+   * The server has answered an echo.
+   *
+   * @param echo its number
+   */
+  public final void echoed(long echo) {
+    SendWindow w = window;
+    if (w != null) {
+      w.echoed(echo);
+    }
+  }
+
+  /** {@return how many packets are not known to have been read by the server; 0 where nobody counts} */
+  public final long unread() {
+    SendWindow w = window;
+    return w == null ? 0 : w.unread();
+  }
+
+  /** {@return how often a sender had to wait for the server} */
+  public final long waits() {
+    SendWindow w = window;
+    return w == null ? 0 : w.waits();
+  }
+
+  /** {@return for how many nanoseconds senders had to wait for the server in all} */
+  public final long waitedNanos() {
+    SendWindow w = window;
+    return w == null ? 0 : w.waitedNanos();
   }
 
   /** Puts one packet on the wire; {@code bytes} has {@link OscCodec#HEADROOM} free bytes before it. */
@@ -100,6 +148,10 @@ public abstract sealed class Link implements Closeable permits UdpLink, TcpLink 
   public void assist(BooleanSupplier done) {}
 
   final boolean isIdle() {
+    SendWindow w = window;
+    if (w != null && w.isWaiting()) {
+      return false;
+    }
     try {
       return listener.isIdle();
     } catch (Throwable fault) {
@@ -110,6 +162,7 @@ public abstract sealed class Link implements Closeable permits UdpLink, TcpLink 
 
   final void arrived(byte[] bytes, int offset, int length) {
     received.incrementAndGet();
+    receivedBytes.addAndGet(length);
     OscPacket packet;
     try {
       packet = reader.decode(bytes, offset, length);
@@ -119,10 +172,13 @@ public abstract sealed class Link implements Closeable permits UdpLink, TcpLink 
       tell(() -> listener.onMalformed(copy, why));
       return;
     }
+    arriving = Thread.currentThread();
     try {
       listener.onPacket(packet);
     } catch (Throwable fault) {
       faults.incrementAndGet();
+    } finally {
+      arriving = null;
     }
   }
 
@@ -147,17 +203,33 @@ public abstract sealed class Link implements Closeable permits UdpLink, TcpLink 
   }
 
   /**
-   * Sends a packet.
+   * Sends a packet; waits where {@link #pace} wants it.
    *
    * @param packet a message or bundle
    * @throws PacketTooLargeException beyond what this link sends at once; nothing was sent
    * @throws IllegalArgumentException for an address or string that OSC cannot hold; nothing was sent
+   * @throws ServerBehindException where the server has no room for it in time; nothing was sent
    * @throws IOException where the link is closed or broken
    */
   public final void send(OscPacket packet) throws IOException {
+    send(packet, window);
+  }
+
+  /**
+   * Sends a packet without waiting for anything, one that is to end the server, for example.
+   *
+   * @param packet a message or bundle
+   * @throws IOException as {@link #send} does, but for lack of room
+   */
+  public final void sendAtOnce(OscPacket packet) throws IOException {
+    send(packet, null);
+  }
+
+  private void send(OscPacket packet, SendWindow w) throws IOException {
     writing.lock();
     try {
       ByteBuffer bytes = writer.encode(packet);
+      await(bytes.limit(), w);
       checkOpen();
       tellSend(packet);
       write(bytes.array(), bytes.arrayOffset(), bytes.limit());
@@ -167,9 +239,10 @@ public abstract sealed class Link implements Closeable permits UdpLink, TcpLink 
   }
 
   /**
-   * Sends the bytes of a packet that was encoded elsewhere.
+   * Sends the bytes of a packet that was encoded elsewhere; waits where {@link #pace} wants it.
    *
    * @param packet from its position to its limit; its position does not move
+   * @throws ServerBehindException where the server has no room for it in time; nothing was sent
    * @throws IOException where the link is closed or broken
    */
   public final void sendBytes(ByteBuffer packet) throws IOException {
@@ -177,6 +250,8 @@ public abstract sealed class Link implements Closeable permits UdpLink, TcpLink 
     packet.duplicate().get(bytes, OscCodec.HEADROOM, packet.remaining());
     writing.lock();
     try {
+      await(packet.remaining(), window);
+      checkOpen();
       write(bytes, OscCodec.HEADROOM, packet.remaining());
     } finally {
       writing.unlock();
@@ -189,10 +264,44 @@ public abstract sealed class Link implements Closeable permits UdpLink, TcpLink 
     }
   }
 
+  private void await(int length, SendWindow w) throws IOException {
+    // Who hands on what arrives cannot wait for an answer.
+    if (w != null && !w.has(length) && arriving != Thread.currentThread()) {
+      w.await(length, () -> ask(w), this::isOpen);
+    }
+  }
+
   private void write(byte[] bytes, int offset, int length) throws IOException {
-    checkOpen();
+    put(bytes, offset, length);
+    SendWindow w = window;
+    if (w != null && w.isEchoDue()) {
+      ask(w);
+    }
+  }
+
+  private void put(byte[] bytes, int offset, int length) throws IOException {
     transmit(bytes, offset, length);
     sent++;
+    sentBytes += length;
+    SendWindow w = window;
+    if (w != null) {
+      w.add(length);
+    }
+  }
+
+  /** Asks the server for a sign that it has read all that was sent so far. */
+  private void ask(SendWindow w) throws IOException {
+    OscPacket echo;
+    try {
+      echo = listener.echo(w.nextEcho());
+    } catch (Throwable fault) {
+      faults.incrementAndGet();
+      return;
+    }
+    ByteBuffer bytes = asker.encode(echo);
+    tellSend(echo);
+    put(bytes.array(), bytes.arrayOffset(), bytes.limit());
+    w.asked();
   }
 
   /** {@return where the other end is} */
@@ -207,17 +316,22 @@ public abstract sealed class Link implements Closeable permits UdpLink, TcpLink 
 
   /** {@return how many packets were sent so far} */
   public final long sent() {
-    writing.lock();
-    try {
-      return sent;
-    } finally {
-      writing.unlock();
-    }
+    return sent;
+  }
+
+  /** {@return how many bytes these had} */
+  public final long sentBytes() {
+    return sentBytes;
   }
 
   /** {@return how many packets arrived so far, malformed ones included} */
   public final long received() {
     return received.get();
+  }
+
+  /** {@return how many bytes these had} */
+  public final long receivedBytes() {
+    return receivedBytes.get();
   }
 
   /** {@return how many of those that arrived were no OSC packet} */
