@@ -1411,6 +1411,7 @@
   `:at`          when it takes effect, as for `at` (default: now). It is not waited for then. What is
                  declared later for the same root does not happen before: it is done at that
                  time too, and is waited for if that is within `:timeout-ms`
+  `:late`        with :refuse, an `:at` that is past is an error, and nothing is done
   `:prune`       whether nodes in declared groups that were never declared are freed (default true)
   `:confirm`     with `:at`, whether to wait all the same
   `:timeout-ms`  how long each wait may take (default: the handle's, 5,000)
@@ -1432,6 +1433,7 @@
 
   Throws, before anything has changed, `:espalier.error/invalid-tree`, `:espalier.error/duplicate-key`,
   `:espalier.error/unknown-name`, `:espalier.error/unknown-synthdef`, `:espalier.error/unknown-control`,
+  `:espalier.error/too-late`, `:espalier.error/too-many-pending` with `:at`,
   `:espalier.error/no-such-node` for a root that is not there, `:espalier.error/too-many-nodes` for a tree that does not
   fit, `:espalier.error/too-much-at-once` where supernova would not survive so large a change,
   what `add-synthdefs!` and `add-buffer!` throw; and the errors of what the server refused,

@@ -12,7 +12,7 @@
 
 (def place-count
   "How many places a histogram has: for durations from a nanosecond to centuries."
-  512)
+  488)
 
 (defn place
   "The place in a histogram of a duration in nanoseconds.
@@ -73,14 +73,14 @@
       (line {:sent {:packet-count 12, :byte-count 300} …})
       ;=> \"12 sent, 9 received, round trip 0.7 ms\""
   [{:keys [sent received lost waits late sent-late round-trips suspected]}]
-  (let [some-of (fn [n what] (when (and n (pos? (long n))) (str ", " (number n) " " what)))]
+  (let [some-of (fn [n what] (when (pos? (long n)) (str ", " (number n) " " what)))]
     (str (number (:packet-count sent)) " sent, " (number (:packet-count received)) " received"
-         (some-of (+ (long (:sent lost 0)) (long (:received lost 0))) "lost")
+         (some-of (reduce + (remove nil? (vals lost))) "lost")
          (some-of (:malformed-count received) "malformed")
          (some-of (:count waits) "waits")
          (some-of (:count late) "late")
          (some-of (:count sent-late) "sent late")
-         (some-of (reduce + (vals suspected)) "times doubtful")
+         (some-of (reduce + (vals suspected)) "doubts")
          (when-let [ms (:median-ms round-trips)] (str ", round trip " ms " ms")))))
 
 (defmethod print-method ::health [health ^Writer w]

@@ -133,6 +133,13 @@
     (health/sent-late! health late)
     (pending/take! session at n)))
 
+(defn check-late
+  "Throws `:espalier.error/invalid-option` where `late` is not what `check-time` takes."
+  [late]
+  (when-not (contains? #{nil :send :refuse} late)
+    (throw (error/error :invalid-option (str ":late is :send, which has what comes too late done at once, or :refuse, not " (pr-str late) ".")
+                        {:option :late, :value late}))))
+
 (defn check-time
   "Throws, before anything is sent for a time, `:espalier.error/too-late` where that is past and
   `late` is :refuse, `:espalier.error/too-many-pending` where the server has no place for it."

@@ -210,9 +210,7 @@
         (throw (error/error :unknown-option
                             (str "A moment takes no option " (pr-str k) "." (error/hint k moment-keys) " It takes " (str/join ", " moment-keys) ".")
                             {:option k}))))
-    (when-not (contains? #{nil :send :refuse} (:late options))
-      (throw (error/error :invalid-option (str ":late is :send, which does at once what comes too late, or :refuse, not " (pr-str (:late options)) ".")
-                          {:option :late, :value (:late options)})))
+    (delivery/check-late (:late options))
     (assoc (dissoc options :when) :at (clock/instant (:when options) clock))))
 
 (defn inner-options
