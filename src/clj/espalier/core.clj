@@ -116,7 +116,8 @@
           plays on a private JACK without any device, `{:executable :rehearsal}`
           starts no process but a silent stand-in: see `espalier.rehearsal`
 
-  The port is tried before the process is started. Default groups are made for
+  It listens at `:ip-address` and `:port`, by default 127.0.0.1:57110, which only this
+  machine can reach: see doc/security.md. The port is tried before the process is started. Default groups are made for
   all clients, as many as the server says that it lets in.
 
   Throws what `server` throws; `:espalier.error/server-online`;
@@ -208,7 +209,7 @@
   An event is a map of `:event`, `:status` (of the handle, after it), `:at` (an
   Instant), `:server`, and what is named here. Their order by path:
 
-      boot!                    :booting(:warnings) :process-booted(:pid) :connecting :connected :booted
+      boot!                    :booting(:ip-address :port :protocol :warnings) :process-booted(:pid) :connecting :connected :booted
       boot! that fails         :booting [:process-booted] [:connecting :connect-failed(:error)] [:process-quit] :boot-failed(:error)
       connect!                 :connecting :connected
       connect! that fails      :connecting :connect-failed(:error)

@@ -19,6 +19,7 @@
   | `:max-reply-depth`        | how many levels of groups it tells of; it does not survive the question about many more |
   | `:max-infos`              | so many questions about single nodes it can surely be asked in one block |
   | `:tells-root?`            | it survives an `/n_query` of the root |
+  | `:keeps-to-path?`         | it minds its option `:restricted-path` |
   | `:max-unread-packets`     | so many packets wait in its queue, which it looks at once a period of the audio; it loses others |
   | `:max-unread-bytes`       | so many bytes |
   | `:max-pending-bundles`    | so many bundles it keeps for their time; it drops others |
@@ -34,6 +35,7 @@
                :max-reply-bytes        {:udp 65507, :tcp 65516}
                :max-reply-depth        Long/MAX_VALUE
                :max-infos              500
+               :keeps-to-path?         true
                :max-unread-packets     60000
                :max-pending-bundles    2048
                :max-unread-bytes       Long/MAX_VALUE
@@ -50,6 +52,7 @@
                :max-reply-bytes        {:udp 65507, :tcp (bit-shift-left 1 20)}
                :max-reply-depth        1000
                :max-infos              1000
+               :keeps-to-path?         false
                :max-unread-packets     1900
                :max-pending-bundles    Long/MAX_VALUE
                :max-unread-bytes       700000

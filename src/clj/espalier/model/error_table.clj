@@ -68,6 +68,7 @@
      :nothing-known             "Nothing of this name is in the tables of commands, UGens, options and errors."
      :option-of-other-engine    "An option is one of supernova alone, or of scsynth alone."
      :option-of-other-platform  "An option is one of another operating system."
+     :outside-restricted-path   "A path leads out of the directory to which the server's file commands are kept."
      :out-of-memory             "The server's real-time memory is full; :memory-size is how much it has."
      :owned-server-shutdown     "Who has booted a server can quit it, and cannot disconnect from it."
      :packet-too-large          "A message is larger than a packet to this server may be."

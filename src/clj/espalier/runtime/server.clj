@@ -179,7 +179,8 @@
             executable (executable/find-executable (:executable (options/check asked)))
             opts       (options/check (assoc asked :executable executable) (executable/platform))]
         (leave! s :booting {:options opts})
-        (emit! s :booting {:warnings (options/warnings opts (executable/platform))})
+        (emit! s :booting (assoc (select-keys opts [:ip-address :port :protocol])
+                                 :warnings (options/warnings opts (executable/platform))))
         (try
           (boot/alone-on-port opts #(start! s opts executable))
           s
