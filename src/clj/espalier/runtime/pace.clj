@@ -22,9 +22,9 @@
   190000)
 
 (defn- share
-  "What each of so many clients may have of the socket's buffer."
-  [maximum-logins]
-  (quot (long socket-bytes) (max 1 (min 8 (long maximum-logins)))))
+  "What each of so many clients may have of what they share."
+  [all maximum-logins]
+  (quot (long all) (max 1 (min 8 (long maximum-logins)))))
 
 (defn echoes
   "A function that returns the message of an echo, by its number: a fence. The answer is told to
@@ -57,7 +57,7 @@
   "Paces the link of a session from now on."
   [{:keys [^Link link engine protocol maximum-logins timeout-ms]}]
   (.pace link
-         (engine/trait engine :max-unread-packets)
-         (engine/trait engine :max-unread-bytes)
-         (if (= :udp protocol) (share maximum-logins) Long/MAX_VALUE)
+         (share (engine/trait engine :max-unread-packets) maximum-logins)
+         (share (engine/trait engine :max-unread-bytes) maximum-logins)
+         (if (= :udp protocol) (share socket-bytes maximum-logins) Long/MAX_VALUE)
          timeout-ms))
