@@ -59,3 +59,14 @@
             (is (= [7.0] (distinct (sc/get-buses (sc/add-bus-group! s {:count sent})))))
             (is (contains? #{0 nil} (dropped))))
           (finally (servers/signal! "CONT" pid)))))))
+
+(deftest who-waits-holds-up-nobody
+  (if (= :rehearsal servers/*scsynth*)
+    (is true)
+    (let [s   (sc/boot! (sc/server (servers/options {:executable "scsynth"} {:timeout-ms 60000, :watch-patience-ms 60000})))
+          pid (servers/pid s)]
+      (servers/signal! "STOP" pid)
+      (let [waits (future (error-of #(while true (sc/send! s ["/c_set" 0 7]))))]
+        (is (eventually #(< 200 (long (get-in (sc/health s) [:queues :unread-packets])))))
+        (is (= s (deref (future (sc/quit! s)) 20000 :hangs)))
+        (is (contains? #{:link-closed :server-offline} (deref waits 10000 :hangs)))))))

@@ -226,15 +226,20 @@ public abstract sealed class Link implements Closeable permits UdpLink, TcpLink 
   }
 
   private void send(OscPacket packet, SendWindow w) throws IOException {
-    writing.lock();
-    try {
-      ByteBuffer bytes = writer.encode(packet);
-      await(bytes.limit(), w);
-      checkOpen();
-      tellSend(packet);
-      write(bytes.array(), bytes.arrayOffset(), bytes.limit());
-    } finally {
-      writing.unlock();
+    SendWindow.Wait wait = null;
+    while (true) {
+      writing.lock();
+      try {
+        ByteBuffer bytes = writer.encode(packet);
+        if (isFree(bytes.limit(), w, wait)) {
+          tellSend(packet);
+          write(bytes.array(), bytes.arrayOffset(), bytes.limit());
+          return;
+        }
+      } finally {
+        writing.unlock();
+      }
+      wait = w.sleep(wait);
     }
   }
 
@@ -246,28 +251,47 @@ public abstract sealed class Link implements Closeable permits UdpLink, TcpLink 
    * @throws IOException where the link is closed or broken
    */
   public final void sendBytes(ByteBuffer packet) throws IOException {
-    byte[] bytes = new byte[OscCodec.HEADROOM + packet.remaining()];
-    packet.duplicate().get(bytes, OscCodec.HEADROOM, packet.remaining());
-    writing.lock();
+    int length = packet.remaining();
+    byte[] bytes = new byte[OscCodec.HEADROOM + length];
+    packet.duplicate().get(bytes, OscCodec.HEADROOM, length);
+    SendWindow w = window;
+    SendWindow.Wait wait = null;
+    while (true) {
+      writing.lock();
+      try {
+        if (isFree(length, w, wait)) {
+          write(bytes, OscCodec.HEADROOM, length);
+          return;
+        }
+      } finally {
+        writing.unlock();
+      }
+      wait = w.sleep(wait);
+    }
+  }
+
+  /** Whether a packet may go out now; where it may, or where the link is closed, a wait is over. */
+  private boolean isFree(int length, SendWindow w, SendWindow.Wait wait) throws IOException {
+    boolean over = true;
     try {
-      await(packet.remaining(), window);
       checkOpen();
-      write(bytes, OscCodec.HEADROOM, packet.remaining());
+      // Who hands on what arrives cannot wait for an answer.
+      boolean free = w == null || w.has(length) || arriving == Thread.currentThread() || w.makesRoom(length);
+      if (!free && w.isEchoWanted()) {
+        ask(w);
+      }
+      over = free;
+      return free;
     } finally {
-      writing.unlock();
+      if (over && wait != null) {
+        w.over(wait);
+      }
     }
   }
 
   private void checkOpen() throws IOException {
     if (closed) {
       throw new IOException("The link to " + remote + " is closed");
-    }
-  }
-
-  private void await(int length, SendWindow w) throws IOException {
-    // Who hands on what arrives cannot wait for an answer.
-    if (w != null && !w.has(length) && arriving != Thread.currentThread()) {
-      w.await(length, () -> ask(w), this::isOpen);
     }
   }
 

@@ -1,7 +1,5 @@
 package espalier.kernel;
 
-import java.io.IOException;
-import java.util.function.BooleanSupplier;
 import java.util.function.LongSupplier;
 
 /**
@@ -9,7 +7,7 @@ import java.util.function.LongSupplier;
  * not fit into their sockets and queues; so now and then a question travels along, an echo, whose answer tells that all
  * before it was read.
  *
- * <p>All but {@link #echoed} and the counts is called by whoever holds the lock of the link's writer.
+ * <p>All but {@link #echoed}, {@link #sleep} and the counts is called by whoever holds the lock of the link's writer.
  */
 final class SendWindow {
 
@@ -37,16 +35,17 @@ final class SendWindow {
 
   private long asked;
   private long askedNanos;
-  private long failedAt = -1;
 
   /** Guards what follows, and is notified of each echo that is answered. */
   private final Object answered = new Object();
+
+  private long failedAt = -1;
 
   private volatile long echoed;
   private volatile long packetsRead;
   private volatile long bytesRead;
   private volatile long loadRead;
-  private volatile boolean waiting;
+  private volatile int waiting;
   private volatile long waits;
   private volatile long waitedNanos;
 
@@ -134,40 +133,8 @@ final class SendWindow {
     }
   }
 
-  /**
-   * Waits until there is room for a packet, or no link any more.
-   *
-   * @param ask asks an echo
-   * @throws ServerBehindException where there is none in time, and from then on at once, until an echo is answered
-   */
-  void await(int length, Echo ask, BooleanSupplier open) throws IOException {
-    long start = System.nanoTime();
-    boolean interrupted = false;
-    waiting = true;
-    try {
-      while (open.getAsBoolean() && !makesRoom(length)) {
-        long seen = echoed;
-        if (asked == seen || System.nanoTime() - askedNanos > ASK_AGAIN_NANOS) {
-          ask.ask();
-        }
-        if (failedAt == seen || System.nanoTime() - start > patienceMillis * 1_000_000) {
-          failedAt = seen;
-          throw new ServerBehindException(packets - packetsRead, patienceMillis);
-        }
-        interrupted |= !sleep(seen);
-      }
-    } finally {
-      waiting = false;
-      waits++;
-      waitedNanos += System.nanoTime() - start;
-      if (interrupted) {
-        Thread.currentThread().interrupt();
-      }
-    }
-  }
-
-  /** Whether there is room, if need be by a look at the socket. */
-  private boolean makesRoom(int length) {
+  /** Whether there is room after a wait, if need be by a look at the socket. */
+  boolean makesRoom(int length) {
     if (queueHas(length) && !socketHas(length)) {
       long unread = unreadLoad.getAsLong();
       if (unread >= 0) {
@@ -179,23 +146,63 @@ final class SendWindow {
     return has(length);
   }
 
-  /** Waits for an echo after {@code seen}, or until it is time for another look; false where it was interrupted. */
-  private boolean sleep(long seen) {
+  /** Whether who waits is to ask an echo. */
+  boolean isEchoWanted() {
+    return asked == echoed || System.nanoTime() - askedNanos > ASK_AGAIN_NANOS;
+  }
+
+  /** What grows as the server reads. */
+  private long progress() {
+    return packetsRead + loadRead;
+  }
+
+  /**
+   * Waits for the server, but no longer than it takes to look again; called without the writer's lock.
+   *
+   * @param wait what this returned before, or null
+   * @return to be given to {@link #over} in the end
+   * @throws ServerBehindException where the server has read nothing for as long as a sender is patient, and from then on
+   *     at once, until it reads again
+   */
+  Wait sleep(Wait wait) throws ServerBehindException {
+    Wait w = wait == null ? new Wait(progress()) : wait;
     synchronized (answered) {
+      waiting += wait == null ? 1 : 0;
       try {
-        if (echoed == seen) {
+        if (progress() == w.seen) {
           answered.wait(1);
         }
-        return true;
       } catch (InterruptedException e) {
-        return false;
+        w.interrupted = true;
       }
+      long now = System.nanoTime();
+      if (progress() != w.seen) {
+        w.seen = progress();
+        w.seenNanos = now;
+      } else if (failedAt == w.seen || now - w.seenNanos > patienceMillis * 1_000_000) {
+        failedAt = w.seen;
+        over(w);
+        throw new ServerBehindException(unread(), patienceMillis);
+      }
+      return w;
+    }
+  }
+
+  /** A wait is over. */
+  void over(Wait wait) {
+    synchronized (answered) {
+      waiting--;
+      waits++;
+      waitedNanos += System.nanoTime() - wait.startNanos;
+    }
+    if (wait.interrupted) {
+      Thread.currentThread().interrupt();
     }
   }
 
   /** Whether a sender waits for room. */
   boolean isWaiting() {
-    return waiting;
+    return waiting > 0;
   }
 
   /** How many packets are not known to have been read. */
@@ -211,9 +218,15 @@ final class SendWindow {
     return waitedNanos;
   }
 
-  /** Sends an echo. */
-  @FunctionalInterface
-  interface Echo {
-    void ask() throws IOException;
+  /** One sender that waits. */
+  static final class Wait {
+    private final long startNanos = System.nanoTime();
+    private long seenNanos = startNanos;
+    private long seen;
+    private boolean interrupted;
+
+    private Wait(long seen) {
+      this.seen = seen;
+    }
   }
 }
