@@ -86,7 +86,9 @@
   (each-kind (take 1 servers/udp-kinds) nil
     (fn [s]
       (let [in-an-hour (.plusSeconds (Instant/now) 3600), waiting #(get-in (sc/health s) [:queues :pending-bundles])]
-        (dotimes [i 2047] (sc/send! s {:at in-an-hour, :packets [["/c_set" i 1]]}))
+        (sc/send! s {:at nil, :packets [{:at in-an-hour, :packets [["/c_set" 0 1]]}, {:at in-an-hour, :packets [["/c_set" 1 1]]}]})
+        (is (= 2 (waiting)) "of bundles in a bundle each has a place")
+        (dotimes [i 2045] (sc/send! s {:at in-an-hour, :packets [["/c_set" i 1]]}))
         (sc/at s in-an-hour (sc/send! s ["/c_set" 0 1]))
         (is (= 2048 (waiting)))
         (refused s [[:too-many-pending #(sc/at s in-an-hour (sc/send! s ["/c_set" 0 1]))]

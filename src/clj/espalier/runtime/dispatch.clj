@@ -21,7 +21,7 @@
    (java.util ArrayList Queue)
    (java.util.concurrent CompletableFuture ConcurrentHashMap ConcurrentLinkedQueue CopyOnWriteArrayList ExecutionException
                          Semaphore TimeUnit TimeoutException)
-   (java.util.concurrent.atomic AtomicBoolean AtomicInteger)
+   (java.util.concurrent.atomic AtomicBoolean AtomicInteger AtomicLongArray)
    (java.util.function Function)))
 
 (set! *warn-on-reflection* true)
@@ -45,32 +45,58 @@
 (deftype Dispatcher
   [^ConcurrentHashMap by-reply     ; address of a reply -> waiters, the oldest first
    ^ConcurrentHashMap by-command   ; command that was sent -> waiters
-   ^ConcurrentHashMap by-fence     ; key of a fence -> waiter, watch, collector or function
+   ^ConcurrentHashMap by-fence     ; key of a fence -> waiter, watch or collector
    ^CopyOnWriteArrayList watches
    ^CopyOnWriteArrayList collectors
    ^AtomicInteger waiting          ; how many wait
    ^AtomicInteger fences           ; counts them
+   ^AtomicLongArray marks          ; of the last fences, by turns, the number and how many packets had been sent before
    handlers                        ; atom: id -> {:address, or nil for any; :worker}
-   on-fault
-   on-failure
-   on-answer])
+   on])                            ; what is called: see `dispatcher`
+
+(def ^:private mark-count
+  "So many fences, the last ones, are known to show what the server has read."
+  256)
 
 (defn dispatcher
-  "A dispatcher with nobody waiting.
+  "A dispatcher with nobody waiting. `on` has functions:
 
-  `on-fault`    called with a map when a handler throws (`:error`) or falls so far
-                behind that it loses messages (`:behind`)
-  `on-failure`  called with a `/fail` that nobody waits for, a vector
-  `on-answer`   called with the nanoseconds that an answer took"
-  [on-fault on-failure on-answer]
+  `:fault`    called with a map when a handler throws (`:error`) or falls so far
+              behind that it loses messages (`:behind`)
+  `:failure`  called with a `/fail` that nobody waits for, a vector
+  `:answer`   called with the nanoseconds that an answer took
+  `:sent`     returns how many packets have been sent
+  `:read`     called with how many of these the server has read, at least, for it has
+              answered a fence"
+  [on]
   (Dispatcher. (ConcurrentHashMap.) (ConcurrentHashMap.) (ConcurrentHashMap.) (CopyOnWriteArrayList.) (CopyOnWriteArrayList.)
-               (AtomicInteger.) (AtomicInteger.) (atom {}) on-fault on-failure on-answer))
+               (AtomicInteger.) (AtomicInteger.) (AtomicLongArray. (int (* 2 (long mark-count)))) (atom {}) on))
 
 ;; ---- fences
 
 (def ^:private fence-count
   "So many fences may be on their way: seven digits of eight, twenty-one of two."
   2097152)
+
+(defn- mark-of
+  "Where the mark of the fence with a number is: its number modulo `fence-count`."
+  [^long n]
+  (int (* 2 (rem n (long mark-count)))))
+
+(defn- mark!
+  "Notes how much had been sent before a fence."
+  [^Dispatcher d ^long n]
+  (let [^AtomicLongArray marks (.-marks d), at (int (mark-of n))]
+    (.set marks at (rem n (long fence-count)))
+    (.set marks (inc at) (long ((:sent (.-on d)))))))
+
+(defn- read!
+  "A fence is answered: what had been sent before it was read."
+  [^Dispatcher d ^long k]
+  (let [n (rem (if (neg? k) (- -1 k) k) (long fence-count))
+        ^AtomicLongArray marks (.-marks d), at (int (mark-of n))]
+    (when (= n (.get marks at))
+      ((:read (.-on d)) (.get marks (inc at))))))
 
 (defn new-fence!
   "A question to put behind others, `[key message]`, for a server with so many control
@@ -81,6 +107,7 @@
   [^Dispatcher d buses asynchronous?]
   (let [n    (bit-and (.incrementAndGet ^AtomicInteger (.-fences d)) 0x7fffffff)
         base (min 8 (long buses))]
+    (mark! d n)
     (if (or asynchronous? (< base 2))
       [(- -1 n) ["/sync" n]]
       (let [digits (if (= 8 base) 7 21)
@@ -88,17 +115,6 @@
         [n (into ["/c_get" (dec base) 0]
                  (map (fn [i] (rem (quot n (long (Math/pow base i))) base)))
                  (range digits))]))))
-
-(defn on-fence!
-  "Has `f` called without arguments, once, on the thread that reads, when the fence with the
-  key `k` is answered."
-  [^Dispatcher d k f]
-  (.put ^ConcurrentHashMap (.-by_fence d) k f))
-
-(defn unfence!
-  "Takes `on-fence!` back."
-  [^Dispatcher d k]
-  (.remove ^ConcurrentHashMap (.-by_fence d) k))
 
 (defn- fence-key
   "The key of the fence that a message answers, or nil where it answers none."
@@ -131,7 +147,7 @@
     (when-some [^Note note (.poll ^Queue (.-notes w))]
       (when (and (zero? (.decrementAndGet ^AtomicInteger (.-holders note)))
                  (not (.get ^AtomicBoolean (.-claimed note))))
-        ((.-on_failure d) (.-fail note)))
+        ((:failure (.-on d)) (.-fail note)))
       (recur))))
 
 (defn- take-out! [^Dispatcher d ^Waiter w]
@@ -246,7 +262,7 @@
 (defn- measured!
   "Tells how long the answer to a waiter took."
   [^Dispatcher d ^Waiter w]
-  ((.-on_answer d) (- (System/nanoTime) (.-asked w))))
+  ((:answer (.-on d)) (- (System/nanoTime) (.-asked w))))
 
 (defn- answer-first!
   "Gives `m` to the oldest waiter in `q` for whom `fits?` holds, or, where it is news
@@ -495,7 +511,7 @@
                      (and (accepts? m) (or (not once?) (unhandle! d id))) (f m)))]
     (swap! (.-handlers d) assoc id
            {:address (cond (string? pattern) pattern (vector? pattern) (first pattern))
-            :worker  (worker/worker call (.-on_fault d))})
+            :worker  (worker/worker call (:fault (.-on d)))})
     id))
 
 (defn behind!
@@ -525,7 +541,8 @@
   thread. A fence's answer goes to its own call alone."
   [^Dispatcher d ^OscMessage m]
   (let [address  (.address m)
-        fence    (when-not (.isEmpty ^ConcurrentHashMap (.-by_fence d)) (fence-key m))
+        fence    (fence-key m)
+        _        (when fence (read! d fence))
         fenced   (when fence (.get ^ConcurrentHashMap (.-by_fence d) fence))
         claimed? (when-not (.isEmpty ^CopyOnWriteArrayList (.-watches d)) (seen! d m))
         taken?   (when-not (or fenced (.isEmpty ^CopyOnWriteArrayList (.-collectors d))) (taken? d m))]
@@ -534,9 +551,8 @@
       (instance? Collector fenced) (fence-collected! d fenced fence)
       (instance? Watch fenced)  (step-on! d fenced fence)
       (instance? Waiter fenced) (fenced! d fenced)
-      fenced                    (do (unfence! d fence) (fenced))
       (= "/fail" address)       (when-not (or claimed? (note! d m))
-                                  ((.-on_failure d) (link/message m)))
+                                  ((:failure (.-on d)) (link/message m)))
       :else (answer-first! d (.get ^ConcurrentHashMap (.-by_reply d) address)
                            (fn [^Waiter w] (begins-with? (.-reply w) m)) m (contains? news address)))
     (when-not fenced

@@ -16,7 +16,7 @@
    [espalier.runtime.trace :as trace]
    [espalier.runtime.worker :as worker])
   (:import
-   (espalier.kernel RunningServer)
+   (espalier.kernel Link RunningServer)
    (java.io Closeable Writer)
    (java.util.concurrent TimeUnit)
    (java.util.concurrent.locks ReentrantLock)))
@@ -125,12 +125,15 @@
   (options/check opts)
   (let [made       (promise)
         counts     (health/health)
+        state      (atom {:status :offline})
         dispatcher (dispatch/dispatcher
-                     (fn [fault] (emit! @made (if (:error fault) :handler-failed :handler-behind) fault))
-                     (fn [message] (emit! @made :command-failed {:message message}))
-                     (fn [nanos] (health/answered! counts nanos)))]
+                     {:fault   (fn [fault] (emit! @made (if (:error fault) :handler-failed :handler-behind) fault))
+                      :failure (fn [message] (emit! @made :command-failed {:message message}))
+                      :answer  (fn [nanos] (health/answered! counts nanos))
+                      :sent    (fn [] (if-some [^Link link (:link (:session @state))] (.sent link) 0))
+                      :read    (fn [n] (some-> ^Link (:link (:session @state)) (.wasRead (long n))))})]
     @(doto made
-       (deliver (Server. opts dispatcher (atom {:status :offline}) (atom {}) (trace/trace) (log/log) counts (ReentrantLock. true) close-with)))))
+       (deliver (Server. opts dispatcher state (atom {}) (trace/trace) (log/log) counts (ReentrantLock. true) close-with)))))
 
 (defn merged
   "The handle's own options with those of one boot over them.

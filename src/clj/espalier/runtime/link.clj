@@ -113,8 +113,8 @@
                 just before it goes out, `:malformed` with an exception,
                 `:unreachable` with nothing, `:closed` with an exception or nil;
                 `:idle?` says whether nobody waits for a packet; of a link that
-                is paced, `:echo` returns the message for the number of an echo,
-                and `:unread` how many bytes wait in the server's socket, or nil
+                is paced, `:echo` returns a question, a message, and `:unread`
+                how many bytes wait in the server's socket, or nil
 
   Throws IOException where a TCP connection is not accepted."
   ^Link [{:keys [protocol ip-address port timeout-ms]} listen]
@@ -127,7 +127,7 @@
                        (run! (:packet listen) (messages p))))
                    (isIdle [_] (boolean ((:idle? listen))))
                    (onSend [_ p] (when sent (sent p)))
-                   (echo [_ n] (packet ((:echo listen) n)))
+                   (echo [_] (packet ((:echo listen))))
                    (unreadLoad [_] (or ((:unread listen)) -1))
                    (onMalformed [_ _ why] ((:malformed listen) why))
                    (onUnreachable [_] ((:unreachable listen)))

@@ -138,9 +138,13 @@
   [{:keys [clock]} {:keys [at] :as bundle}]
   (cond-> bundle at (assoc :at (clock/instant at clock))))
 
-(defn- send-bundle! [{:keys [link] :as session} bundle]
-  (let [{:keys [at] :as bundle} (by-clock session bundle)]
-    (when at (delivery/schedule! session at 1))
+(defn- send-bundle!
+  "Sends a bundle as it is; each bundle in it has a place of its own on the server."
+  [{:keys [link clock] :as session} bundle]
+  (let [bundle (by-clock session bundle)]
+    (doseq [part (tree-seq map? :packets bundle)
+            :when (and (map? part) (:at part))]
+      (delivery/schedule! session (clock/instant (:at part) clock) 1))
     (link/send! link bundle)))
 
 (defn send-raw!

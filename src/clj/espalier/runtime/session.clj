@@ -383,7 +383,7 @@
                                              (dispatch/arrived! dispatcher m))
                               :sent        on-sent
                               :idle?       #(dispatch/idle? dispatcher)
-                              :echo        (pace/echoes dispatcher (fn [] @opened))
+                              :echo        #(second (dispatch/new-fence! dispatcher (or (:control-bus-channel-count options) 1) false))
                               :unread      (fn [] (pace/unread @opened))
                               :malformed   on-malformed
                               :unreachable #(on-unreachable (nobody-listens options nil))

@@ -60,7 +60,8 @@ public abstract sealed class Link implements Closeable permits UdpLink, TcpLink 
 
   /**
    * Sends no more from now on than the server is known to hold: whoever sends more waits until it has read what came
-   * before. {@link LinkListener#echo} asks it, {@link #echoed} hears the answers.
+   * before. Who hears the answers to questions says so, {@link #wasRead}; {@link LinkListener#echo} asks one where nobody
+   * else does.
    *
    * @param maxPackets so many packets its queue holds
    * @param maxBytes so many bytes
@@ -68,18 +69,23 @@ public abstract sealed class Link implements Closeable permits UdpLink, TcpLink 
    * @param patienceMillis so long a sender waits, in milliseconds
    */
   public final void pace(long maxPackets, long maxBytes, long maxLoad, long patienceMillis) {
-    window = new SendWindow(maxPackets, maxBytes, maxLoad, patienceMillis, listener::unreadLoad);
+    writing.lock();
+    try {
+      window = new SendWindow(sent, maxPackets, maxBytes, maxLoad, patienceMillis, listener::unreadLoad);
+    } finally {
+      writing.unlock();
+    }
   }
 
   /**
-   * The server has answered an echo.
+   * The server has read so many packets, for it has answered a question that was asked when so many had been sent.
    *
-   * @param echo its number
+   * @param count what {@link #sent} returned then
    */
-  public final void echoed(long echo) {
+  public final void wasRead(long count) {
     SendWindow w = window;
     if (w != null) {
-      w.echoed(echo);
+      w.read(count);
     }
   }
 
@@ -316,8 +322,9 @@ public abstract sealed class Link implements Closeable permits UdpLink, TcpLink 
   /** Asks the server for a sign that it has read all that was sent so far. */
   private void ask(SendWindow w) throws IOException {
     OscPacket echo;
+    w.asking();
     try {
-      echo = listener.echo(w.nextEcho());
+      echo = listener.echo();
     } catch (Throwable fault) {
       faults.incrementAndGet();
       return;
@@ -325,7 +332,6 @@ public abstract sealed class Link implements Closeable permits UdpLink, TcpLink 
     ByteBuffer bytes = asker.encode(echo);
     tellSend(echo);
     put(bytes.array(), bytes.arrayOffset(), bytes.limit());
-    w.asked();
   }
 
   /** {@return where the other end is} */

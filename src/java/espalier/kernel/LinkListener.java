@@ -52,12 +52,11 @@ public interface LinkListener {
 
   /**
    * Returns a question that every server answers and whose answer nobody can mistake: whoever hears it calls
-   * {@link Link#echoed}. Asked of a link that is {@link Link#pace paced}, on the thread that sends.
+   * {@link Link#wasRead}. Asked of a link that is {@link Link#pace paced}, on the thread that sends.
    *
-   * @param number the number of the echo
    * @return a short message
    */
-  default OscPacket echo(long number) {
+  default OscPacket echo() {
     throw new UnsupportedOperationException("A link that is paced needs an echo.");
   }
 

@@ -4,18 +4,21 @@ import java.util.function.LongSupplier;
 
 /**
  * How much a server may be sent before it shows that it has read what came before. Servers lose without a word what does
- * not fit into their sockets and queues; so now and then a question travels along, an echo, whose answer tells that all
- * before it was read.
+ * not fit into their sockets and queues. They answer in order: so the answer to any question shows that all before it was
+ * read, and where nobody asks one in time, an echo is sent for that.
  *
- * <p>All but {@link #echoed}, {@link #sleep} and the counts is called by whoever holds the lock of the link's writer.
+ * <p>All but {@link #read}, {@link #sleep} and the counts is called by whoever holds the lock of the link's writer.
  */
 final class SendWindow {
 
-  /** So many echoes, the last ones, are still of use when they are answered. */
-  private static final int ECHOES = 64;
-
   /** An echo that is not answered for so long is asked again. */
   private static final long ASK_AGAIN_NANOS = 50_000_000;
+
+  /** Now and then it is noted what had been sent until then: after so many packets, or so much of the room. */
+  private static final int NOTE_EVERY = 16;
+
+  /** So many notes are kept, the last ones: what is older is too long ago to matter. */
+  private static final int NOTES = 512;
 
   private final long maxPackets;
   private final long maxBytes;
@@ -28,20 +31,23 @@ final class SendWindow {
   private long bytes;
   private long load;
 
-  /** The same when the echo of a number was asked. */
-  private final long[] packetsAt = new long[ECHOES];
-  private final long[] bytesAt = new long[ECHOES];
-  private final long[] loadAt = new long[ECHOES];
+  /** The same when the last echo was asked. */
+  private long packetsAsked;
+  private long bytesAsked;
+  private long loadAsked;
 
-  private long asked;
   private long askedNanos;
 
-  /** Guards what follows, and is notified of each echo that is answered. */
+  /** Guards what follows, and is notified of each answer. */
   private final Object answered = new Object();
 
-  private long failedAt = -1;
+  /** The notes: when so many packets had been sent, how many bytes, and what they took of the socket's buffer. */
+  private final long[] packetsThen = new long[NOTES];
+  private final long[] bytesThen = new long[NOTES];
+  private final long[] loadThen = new long[NOTES];
+  private int newest;
 
-  private volatile long echoed;
+  private long failedAt = -1;
   private volatile long packetsRead;
   private volatile long bytesRead;
   private volatile long loadRead;
@@ -50,13 +56,18 @@ final class SendWindow {
   private volatile long waitedNanos;
 
   /**
+   * @param sent how many packets were sent so far; they are taken for read
    * @param maxPackets so many packets the server's queue holds
    * @param maxBytes so many bytes
    * @param maxLoad so many bytes the buffer of its socket holds, as the system counts them
    * @param patienceMillis so long a sender waits for room
    * @param unreadLoad how many bytes of that buffer are taken just now, -1 where that cannot be known
    */
-  SendWindow(long maxPackets, long maxBytes, long maxLoad, long patienceMillis, LongSupplier unreadLoad) {
+  SendWindow(long sent, long maxPackets, long maxBytes, long maxLoad, long patienceMillis, LongSupplier unreadLoad) {
+    this.packets = sent;
+    this.packetsAsked = sent;
+    this.packetsRead = sent;
+    this.packetsThen[0] = sent;
     this.maxPackets = maxPackets;
     this.maxBytes = maxBytes;
     this.maxLoad = maxLoad;
@@ -92,43 +103,53 @@ final class SendWindow {
     packets++;
     bytes += length;
     load += load(length);
-  }
-
-  /** Whether half of the room was taken since the last echo was asked. */
-  boolean isEchoDue() {
-    int last = (int) (asked % ECHOES);
-    return load - Math.max(loadAt[last], loadRead) >= maxLoad / 2
-        || packets - packetsAt[last] >= maxPackets / 2
-        || bytes - bytesAt[last] >= maxBytes / 2;
-  }
-
-  /** The number of the echo that is asked next. */
-  long nextEcho() {
-    return asked + 1;
-  }
-
-  /** The next echo is sent; {@link #add} has had its packet. */
-  void asked() {
-    synchronized (answered) {
-      asked++;
-      int at = (int) (asked % ECHOES);
-      packetsAt[at] = packets;
-      bytesAt[at] = bytes;
-      loadAt[at] = load;
-      askedNanos = System.nanoTime();
+    if (packets - packetsThen[newest] >= NOTE_EVERY
+        || load - loadThen[newest] >= maxLoad / NOTE_EVERY
+        || bytes - bytesThen[newest] >= maxBytes / NOTE_EVERY) {
+      note();
     }
   }
 
-  /** An echo is answered; called by any thread. */
-  void echoed(long echo) {
+  private void note() {
     synchronized (answered) {
-      if (echo > echoed && echo > asked - ECHOES && echo <= asked) {
-        int at = (int) (echo % ECHOES);
-        packetsRead = packetsAt[at];
-        bytesRead = bytesAt[at];
-        loadRead = Math.max(loadRead, loadAt[at]);
-        echoed = echo;
-        answered.notifyAll();
+      newest = (newest + 1) % NOTES;
+      packetsThen[newest] = packets;
+      bytesThen[newest] = bytes;
+      loadThen[newest] = load;
+    }
+  }
+
+  /** Whether half of the room was taken since the server was last known to read, or asked. */
+  boolean isEchoDue() {
+    return load - Math.max(loadAsked, loadRead) >= maxLoad / 2
+        || packets - Math.max(packetsAsked, packetsRead) >= maxPackets / 2
+        || bytes - Math.max(bytesAsked, bytesRead) >= maxBytes / 2;
+  }
+
+  /** An echo is about to be asked. */
+  void asking() {
+    note();
+    packetsAsked = packets;
+    bytesAsked = bytes;
+    loadAsked = load;
+    askedNanos = System.nanoTime();
+  }
+
+  /** The server has read so many packets, of all that were sent; called by any thread. */
+  void read(long count) {
+    synchronized (answered) {
+      for (int i = 0; i < NOTES; i++) {
+        int at = Math.floorMod(newest - i, NOTES);
+        if (packetsThen[at] <= packetsRead) {
+          return;
+        }
+        if (packetsThen[at] <= count) {
+          packetsRead = packetsThen[at];
+          bytesRead = bytesThen[at];
+          loadRead = Math.max(loadRead, loadThen[at]);
+          answered.notifyAll();
+          return;
+        }
       }
     }
   }
@@ -148,7 +169,7 @@ final class SendWindow {
 
   /** Whether who waits is to ask an echo. */
   boolean isEchoWanted() {
-    return asked == echoed || System.nanoTime() - askedNanos > ASK_AGAIN_NANOS;
+    return packetsAsked <= packetsRead || System.nanoTime() - askedNanos > ASK_AGAIN_NANOS;
   }
 
   /** What grows as the server reads. */
