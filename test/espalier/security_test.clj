@@ -100,15 +100,4 @@
 ;; ---- the page
 
 (deftest what-the-page-shows
-  (let [n (create-ns 'espalier.security-page-example)]
-    (try
-      (binding [*ns* n]
-        (refer-clojure)
-        (doseq [chunk (markdown/chunks (slurp "doc/security.md"))
-                :let  [[code result] (str/split chunk #"(?m)^;=> ?" 2)
-                       value (load-string (str/replace code "{:audio :dummy" (str "{:port " (sc/find-free-port) ", :executable " (pr-str servers/*scsynth*) ", :audio :dummy")))]]
-          (testing code
-            (is (or (nil? result) (= (read-string result) value))))))
-      (finally
-        (doseq [v ['s 'fenced]] (some-> (ns-resolve n v) deref sc/quit!))
-        (remove-ns 'espalier.security-page-example)))))
+  (markdown/type-page "doc/security.md" {:after (fn [_] (sc/kill-all!))}))

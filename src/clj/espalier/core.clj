@@ -201,8 +201,8 @@
   `(call-with-server ~(or opts {}) (fn [~s] ~@body)))
 
 (defn on-lifecycle!
-  "Calls `f` with each lifecycle event, on a thread of its own, in their order.
-  Returns an id for `off!`.
+  "Calls `f`, a function or a `Consumer` of Java's, with each lifecycle event, on a thread
+  of its own, in their order. Returns an id for `off!`.
 
   `events`  the name of the one to hear of, or a collection; without it all
 
@@ -486,8 +486,9 @@
                          (merge {:colours (boolean (terminal?))} (select-keys opts [:ids :controls :depth :colours])))))))
 
 (defn on-osc!
-  "Calls `f` with each message from the server that fits, on a thread of its own,
-  in their order. Returns an id for `off!`. Handlers stay through quit and boot.
+  "Calls `f`, a function or a `Consumer` of Java's, with each message from the server that
+  fits, on a thread of its own, in their order. Returns an id for `off!`. Handlers stay
+  through quit and boot.
 
   `pattern`  an address `\"/tr\"`; the beginning of a message `[\"/n_end\" 1000]`; or a
              predicate on the message
@@ -496,7 +497,7 @@
   A handler that throws is reported as the lifecycle event :handler-failed and
   goes on; one that blocks delays nobody else.
 
-  Throws `:espalier.error/invalid-pattern`.
+  Throws `:espalier.error/invalid-pattern`, `:espalier.error/no-function`.
 
       (sc/on-osc! s [\"/tr\" 1000] (fn [[_ node id value]] …))"
   ([s pattern f] (on-osc! s pattern f {}))
@@ -542,7 +543,7 @@
   `:after`  only entries with a greater `:n`
   `:limit`  only so many, the last ones
 
-      (sc/log s {:level :warn})  ;=> #<Log 1 entry, 1 warn>"
+      (sc/log s {:level :warn})  ;=> #<Log 1 entry, 1 error>"
   ([s] (log s {}))
   ([s opts]
    (let [{:keys [level] :as opts} (options/check-call opts #{:level :after :limit})]
@@ -578,7 +579,7 @@
 
   Throws `:espalier.error/server-offline`.
 
-      (sc/health s)  ;=> #<Health 1,204 sent, 310 received, round trip 1.504 ms>"
+      (get-in (sc/health s) [:queues :pending-bundles])  ;=> 0"
   [s]
   (health/of-session (handle/live s)))
 
@@ -650,8 +651,8 @@
        (moment/request! s request opts)))))
 
 (defn call-at
-  "Calls `f` and sends what it asks of the server `s` as one moment; `at` is sugar over
-  it, and says all about it."
+  "Calls `f`, a function or a `Callable`, and sends what it asks of the server `s` as one
+  moment; `at` is sugar over it, and says all about it."
   [s when-or-options f]
   (moment/call-at s when-or-options f))
 
@@ -871,7 +872,7 @@
   is known and has none of that name; with `:confirm` also
   `:espalier.error/no-such-synthdef`.
 
-      (sc/add-synth! s :bell {:freq 660} {:action :tail})  ;=> #<Synth 1001 bell>"
+      (sc/add-synth! s :bell {:freq 660} {:action :tail})  ;=> #<Synth 1000 bell>"
   ([s synthdef] (add-synth! s synthdef {} {}))
   ([s synthdef controls] (add-synth! s synthdef controls {}))
   ([s synthdef controls opts] (node/add-synth! s synthdef controls opts)))
@@ -1211,7 +1212,7 @@
   "The `n` samples of a buffer from place `start` on, a float array; asked for in pieces
   that replies can hold. Options and errors as of `get-samples`.
 
-      (alength (sc/get-sample-range b 0 1000000))  ;=> 1000000"
+      (alength (sc/get-sample-range b 0 100000))  ;=> 100000"
   (^floats [b start n] (get-sample-range b start n {}))
   (^floats [b start n opts] (buffer/get-sample-range b start n opts)))
 
@@ -1266,7 +1267,7 @@
   "Takes `:count` buses with successive numbers and returns the group; `members` has the
   single ones. `:rate` and errors as of `add-bus!`.
 
-      (sc/add-bus-group! s {:count 2, :rate :audio})  ;=> #<BusGroup 17..18 audio>"
+      (sc/add-bus-group! s {:count 2, :rate :audio})  ;=> #<BusGroup 16..17 audio>"
   [s opts]
   (options/check-call opts #{:count :rate})
   (bus/add-bus! s (:count opts 0) opts))

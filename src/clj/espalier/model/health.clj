@@ -52,7 +52,7 @@
 (defn durations
   "What a histogram tells, in milliseconds; without anything in it, only that.
 
-      (durations [0 …])  ;=> {:count 0}"
+      (durations [0 0 0])  ;=> {:count 0}"
   [counts]
   (let [total (reduce + counts)]
     (if (zero? (long total))
@@ -70,10 +70,10 @@
 (defn line
   "What is told of a link as one line, with what is wrong in it and nothing of what is not.
 
-      (line {:sent {:packet-count 12, :byte-count 300} …})
-      ;=> \"12 sent, 9 received, round trip 0.7 ms\""
+      (line {:sent {:packet-count 12}, :received {:packet-count 9}, :late {:count 2}, :round-trips {:median-ms 0.7}})
+      ;=> \"12 sent, 9 received, 2 late, round trip 0.7 ms\""
   [{:keys [sent received lost waits late sent-late round-trips suspected]}]
-  (let [some-of (fn [n what] (when (pos? (long n)) (str ", " (number n) " " what)))]
+  (let [some-of (fn [n what] (when (pos? (long (or n 0))) (str ", " (number n) " " what)))]
     (str (number (:packet-count sent)) " sent, " (number (:packet-count received)) " received"
          (some-of (reduce + (remove nil? (vals lost))) "lost")
          (some-of (:malformed-count received) "malformed")

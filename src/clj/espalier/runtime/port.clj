@@ -83,7 +83,7 @@
   that wait in its buffer, and `:dropped`, the packets that had no room there. nil where there
   is none, or no /proc.
 
-      (udp-socket 57110)  ;=> {:unread-bytes 0, :dropped 0}"
+      (:dropped (udp-socket 57110))"
   [port]
   (when-let [line (or (line-of-port "/proc/net/udp" port) (line-of-port "/proc/net/udp6" port))]
     (let [columns (str/split (str/trim line) #"\s+")]
