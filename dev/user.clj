@@ -25,7 +25,7 @@
   "The loaded namespaces of Espalier, each after those that it requires."
   []
   (let [ours     (set (filter #(re-find #"^espalier\." (name (ns-name %))) (all-ns)))
-        requires #(filter ours (vals (ns-aliases %)))
+        requires #(filter ours (into (set (vals (ns-aliases %))) (map (comp :ns meta)) (vals (ns-refers %))))
         add      (fn add [sorted n]
                    (if (some #{n} sorted)
                      sorted

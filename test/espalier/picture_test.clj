@@ -285,8 +285,9 @@
       (is (= (picture/svg before) (slurp file)))
       ;; A desktop would open a window.
       (when (GraphicsEnvironment/isHeadless)
-        (let [^File shown (picture/show before)]
-          (is (= (picture/svg before) (slurp shown)))
+        (doseq [show [picture/show sc/show]
+                :let [^File shown (show before {:ids false})]]
+          (is (= (picture/svg before {:ids false}) (slurp shown)))
           (.delete shown)))
       (finally (.delete file)))))
 
