@@ -48,6 +48,12 @@
 
 (def ^:private ^java.io.File port-file (java.io.File. ".nrepl-port"))
 
+(defn- forget-port!
+  "Deletes .nrepl-port where nobody listens any more."
+  []
+  (try (.close (java.net.Socket. "127.0.0.1" (int (parse-long (slurp port-file)))))
+       (catch Exception _ (.delete port-file))))
+
 (defn- start-nrepl
   "Starts an nREPL server and returns its port, which .nrepl-port has too."
   []
@@ -67,7 +73,7 @@
   middleware, and writes the port to .nrepl-port, where editors look for it.
   Without nREPL on the classpath it says so."
   []
-  (.delete port-file)
+  (forget-port!)
   (println (if (nrepl?)
              (str "nREPL listens on 127.0.0.1:" (start-nrepl) ", as .nrepl-port says.")
              no-nrepl)))
@@ -88,7 +94,7 @@
   loads all that while one types. Ends the JVM when it ends."
   []
   (in-ns 'user)
-  (.delete port-file)
+  (forget-port!)
   (println (str "Espalier, Clojure " (clojure-version) ": (boot) starts a server, (play :bell) plays, (about :s-new) tells, (quit) ends."))
   (println (if (nrepl?) "nREPL is starting on 127.0.0.1; .nrepl-port will have its port." no-nrepl))
   (let [words (promise)
