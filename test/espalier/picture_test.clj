@@ -241,6 +241,12 @@
       (is (< 10 (count (set (for [x (range (.getWidth drawn)), y (range 0 (.getHeight drawn) 2)] (.getRGB drawn (int x) (int y))))))
           "and there is something on it"))))
 
+(deftest a-page-fills-the-last-pixels
+  (doseq [scale [0.3 1.5 1.99]
+          :let [drawn (image (picture/png [:synth {:def :odd-width}] {:scale scale}))
+                right (dec (.getWidth drawn)), bottom (dec (.getHeight drawn))]]
+    (is (= [-1 -1] [(.getRGB drawn right 0) (.getRGB drawn 0 bottom)]))))
+
 (deftest a-recording-is-drawn
   (let [file (File/createTempFile "take" ".wav")]
     (try
