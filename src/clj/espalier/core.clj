@@ -485,6 +485,18 @@
      (println (tree/text (tree-of s opts)
                          (merge {:colours (boolean (terminal?))} (select-keys opts [:ids :controls :depth :colours])))))))
 
+(defn show
+  "Opens a picture of `x` with the viewer that the desktop has for SVG files, where there is a desktop:
+  of a handle, a node or a tree, of a plan or report before and after, of a SynthDef, an envelope,
+  a buffer, samples, a recording. It is `espalier.picture/show`, which is loaded at the first call, with all its
+  options; `espalier.picture` has the kinds of `x`. Returns the file that was written, a `java.io.File`.
+
+  Throws what `espalier.picture/save!` throws, and nothing for lack of a desktop.
+
+      (sc/show (sc/plan s [:synth {:key :low, :def :bell}]))"
+  ([x] (show x {}))
+  ([x opts] ((requiring-resolve 'espalier.picture/show) x opts)))
+
 (defn on-osc!
   "Calls `f`, a function or a `Consumer` of Java's, with each message from the server that
   fits, on a thread of its own, in their order. Returns an id for `off!`. Handlers stay
