@@ -62,6 +62,11 @@
       ((.-on_fault w) {:behind queue-limit})))
   nil)
 
+(defn backlog
+  "How many values wait for the worker."
+  ^long [^Worker w]
+  (.size ^LinkedBlockingQueue (.-queue w)))
+
 (defn stop!
   "Lets what the worker does end; what still waits is not done."
   [^Worker w]
