@@ -103,6 +103,16 @@
                             (not steps) (assoc :why (or why "how it was made is not known here")))]))))
           (into taken (map long) (keys (:buffers ledger))))))
 
+(defn- values-of
+  "The values of control buses, but for those that all have in the beginning."
+  [values]
+  (into (sorted-map) (comp (remove (fn [[_ x]] (zero? (double x)))) (map (fn [[bus x]] [(long bus) (message/number x)]))) values))
+
+(defn- plain?
+  "Whether a value of an option can be written."
+  [x]
+  (or (nil? x) (boolean? x) (number? x) (string? x) (keyword? x) (and (coll? x) (every? plain? x))))
+
 (defn- place-of [{:keys [id rate], n :count}]
   (cond-> {:id id} rate (assoc :rate rate) n (assoc :count n)))
 
@@ -121,12 +131,12 @@
      :engine         engine
      :client-id      client-id
      :maximum-logins maximum-logins
-     :options        options
+     :options        (into {} (filter (fn [[_ x]] (plain? x))) options)
      :synthdefs      (into {} (remove (fn [[n _]] (ours? n))) synthdefs)
      :loads          (:loads ledger)
      :blocks         (update blocks :buffer (fn [rows] (into [] (remove (fn [[id]] (own id))) rows)))
      :buffers        (buffers-of known own)
-     :bus-values     (into (sorted-map) (map (fn [[bus x]] [(long bus) (message/number x)])) (:buses ledger))
+     :bus-values     (values-of (:buses ledger))
      :nodes          (nodes-of known)
      :declared       (into (sorted-map)
                            (map (fn [[root {:keys [rows shared? prune once buses buffers], by-key :keys}]]
@@ -135,6 +145,42 @@
                                          :buses   (update-vals buses (fn [{:keys [spec entity]}] (assoc (place-of entity) :spec spec)))
                                          :buffers (update-vals buffers (fn [{:keys [spec entity]}] (assoc (place-of entity) :spec spec)))}]))
                            roots)}))
+
+;; ---- and of its server
+
+(defn control-buses
+  "The control buses of a snapshot whose values are to be known, sorted."
+  [{:keys [blocks bus-values]}]
+  (into (sorted-set) cat [(keys bus-values) (mapcat (fn [[id n]] (range id (+ (long id) (long n)))) (:control-bus blocks))]))
+
+(defn runs
+  "Numbers, sorted, as runs of no more than `most`: `[first count]` each.
+
+      (runs [3 4 5 9] 200)  ;=> [[3 3] [9 1]]"
+  [numbers most]
+  (reduce (fn [runs x]
+            (let [[start n] (peek runs)]
+              (if (and start (= (long x) (+ (long start) (long n))) (< (long n) (long most)))
+                (conj (pop runs) [start (inc (long n))])
+                (conj runs [x 1]))))
+          [] numbers))
+
+(defn- mapped? [x] (if (vector? x) (some string? x) (string? x)))
+
+(defn told
+  "A snapshot with what its server tells: by id the `:controls` of nodes, and whether they tell
+  what is mapped, `:mappings?`; and the values of control buses."
+  [snapshot controls values]
+  (let [node (fn [{:keys [id], known :controls :as node}]
+               (if-let [{told :controls, :keys [mappings?]} (get controls id)]
+                 (assoc node :controls
+                   (into {}
+                         (map (fn [[k x]] (if (and (false? mappings?) (contains? known k) (mapped? (get known k))) [k (get known k)] [k x])))
+                         (remove (fn [[k _]] (str/starts-with? (str k) "t_")) told)))
+                 node))]
+    (-> snapshot
+        (update :nodes #(mapv node %))
+        (assoc :bus-values (values-of values)))))
 
 ;; ---- in a file
 
@@ -169,9 +215,8 @@
   [spec]
   (cond
     (map? spec) (cond-> spec
-                  (:path spec)                       (update :path str)
-                  (instance? float/1 (:samples spec)) (update :samples (fn [xs] {:base64 (text-of xs)}))
-                  (and (:samples spec) (not (instance? float/1 (:samples spec)))) (update :samples vec))
+                  (:path spec)    (update :path str)
+                  (:samples spec) (update :samples (fn [xs] (if (instance? float/1 xs) {:base64 (text-of xs)} (vec xs)))))
     (string? spec) spec
     :else (str spec)))
 
@@ -186,6 +231,8 @@
   (-> snapshot
       (update :buffers update-vals (fn [{:keys [steps] :as b}] (cond-> b steps (assoc :steps (mapv plain-step (map-steps steps text-of))))))
       (update :loads #(mapv plain-step %))
+      ;; What has them print as one line is left behind.
+      (update :synthdefs update-vals #(with-meta % nil))
       (update :declared update-vals (fn [root] (update root :buffers update-vals #(update % :spec plain-spec))))))
 
 (defn- invalid [says seen]
@@ -297,14 +344,8 @@
 (defn bus-requests
   "The requests that set control buses to values, below `limit`."
   [values limit]
-  (let [rows (sort-by key (filter (fn [[bus _]] (< -1 (long bus) (long limit))) values))
-        runs (reduce (fn [runs [bus x]]
-                       (let [[start xs] (peek runs)]
-                         (if (and start (= (long bus) (+ (long start) (count xs))) (< (count xs) 1000))
-                           (conj (pop runs) [start (conj xs x)])
-                           (conj runs [bus [x]]))))
-                     [] rows)]
-    (mapv (fn [[start xs]] (into ["/c_setn" start (count xs)] xs)) runs)))
+  (mapv (fn [[start n]] (into ["/c_setn" start n] (map #(get values (+ (long start) (long %)))) (range n)))
+        (runs (sort (filter #(< -1 (long %) (long limit)) (keys values))) 1000)))
 
 (defn step-end
   "Where what a step of a buffer sets ends, in samples; 0 where it sets none."

@@ -8,11 +8,11 @@
   it the same client id all gets the numbers that it had, and what the user holds stays
   valid. Otherwise numbers change, and the report says how."
   (:require
-   [espalier.model.entity :as entity]
+   [espalier.model.control :as control]
    [espalier.model.error :as error]
    [espalier.model.message :as message]
+   [espalier.model.nesting :as nesting]
    [espalier.model.options :as options]
-   [espalier.model.control :as control]
    [espalier.model.snapshot :as snapshot]
    [espalier.runtime.buffer :as buffer]
    [espalier.runtime.declared :as declared]
@@ -20,7 +20,6 @@
    [espalier.runtime.entities :as entities]
    [espalier.runtime.handle :as handle]
    [espalier.runtime.ledger :as ledger]
-   [espalier.runtime.link :as link]
    [espalier.runtime.mirror :as mirror]
    [espalier.runtime.moment :as moment]
    [espalier.runtime.reconcile :as reconcile]
@@ -85,7 +84,7 @@
   [f xs]
   (into []
         (mapcat (fn [some-xs]
-                  (let [results (mapv (fn [x] (worker/completable (fn [] (f x)))) some-xs)]
+                  (let [results (mapv (fn [x] (worker/completable (bound-fn* #(f x)))) some-xs)]
                     (mapv (fn [result] (try (deref result) (catch ExecutionException e (throw (ex-cause e))))) results))))
         (partition-all at-once xs)))
 
@@ -281,8 +280,9 @@
 ;; ---- what was declared
 
 (defn- restore-root!
-  "Has what was declared of a root be declared again; what of it does not play is mended."
-  [{:keys [s session snapshot opts] was-made-of :synthdefs :as restoration} there root]
+  "Has what was declared of a root be declared again, and mends what does not play so, where that
+  is asked for."
+  [{:keys [s session snapshot opts repair?] was-made-of :synthdefs :as restoration} there root]
   (let [{:keys [rows shared? prune once buses buffers], by-key :keys} (get-in snapshot [:declared root])
         nodes  (filterv (fn [{:keys [id], r :root}] (and (= root r) (contains? there id))) (:nodes snapshot))
         known  (:synthdefs (mirror/known (:mirror session)))
@@ -297,7 +297,8 @@
                        :synthdefs (into {} (keep (fn [{:keys [id was]}] (when-let [d (get was-made-of was)] [id d]))) nodes)
                        :buses     (update-vals buses (block :bus))
                        :buffers   (update-vals buffers (block :buffer))})
-    (trying restoration :declared root (reconcile/repair! s (assoc (select-keys opts [:timeout-ms]) :root root)))))
+    (when repair?
+      (trying restoration :declared root (reconcile/repair! s (assoc opts :root root))))))
 
 (defn- restore-roots!
   "Has all that was declared be declared again, where nobody has declared it otherwise meanwhile."
@@ -357,7 +358,82 @@
     (declared/locked
       session
       (fn []
-        (restored! {:s s, :session session, :opts (select-keys opts [:timeout-ms]), :lacking (atom [])
+        (restored! {:s s, :session session, :opts (select-keys opts [:timeout-ms]), :lacking (atom []), :repair? true
                     :snapshot snapshot, :synthdefs synthdefs, :refillers refillers
                     :legacy (when (= (:client-id snapshot) (:client-id session)) legacy)
                     :what (if by-hand snapshot/what (disj snapshot/what :by-hand))})))))
+
+;; ---- snapshots
+
+(defn- settle!
+  "Waits for what is on its way, and has the mirror looked over where it may be wrong."
+  [{:keys [mirror] :as session} timeout-ms]
+  (session/sync! session timeout-ms)
+  (when (or (:suspect? (mirror/known mirror)) (mirror/unsettled? mirror))
+    (tree-query/mend! session mirror)))
+
+(defn- told-controls
+  "By id, the controls of synths as the server has them."
+  [session nodes timeout-ms]
+  (when (seq nodes)
+    (into {}
+          (keep (fn [[{:keys [id controls mappings?]}]] (when controls [id {:controls controls, :mappings? mappings?}])))
+          (nesting/rows (tree-query/read-tree session 0 {:controls? true, :timeout-ms timeout-ms})))))
+
+(defn- told-buses
+  "The values of control buses as the server has them."
+  [session buses timeout-ms]
+  (into {}
+        (mapcat (fn [[start n]]
+                  (map-indexed (fn [i x] [(+ (long start) (long i)) (message/number x)])
+                               (drop 3 (session/question! session ["/c_getn" start n] timeout-ms)))))
+        (snapshot/runs buses 200)))
+
+(defn snapshot
+  "See `espalier.core/snapshot`."
+  [s opts]
+  (options/check-call opts #{:timeout-ms})
+  (moment/refuse-inside! "snapshot")
+  (let [session    (handle/live s)
+        timeout-ms (or (:timeout-ms opts) (:timeout-ms session))]
+    (declared/locked
+      session
+      (fn []
+        (settle! session timeout-ms)
+        (let [known (snapshot/of (known-of s session))]
+          (snapshot/written
+            (snapshot/told known
+                           (told-controls session (:nodes known) timeout-ms)
+                           (told-buses session (snapshot/control-buses known) timeout-ms))))))))
+
+(defn- clear!
+  "Frees what this client has on the server."
+  [{:keys [s session opts] :as restoration}]
+  (let [{:keys [nodes blocks buffers bus-values declared]} (snapshot/of (known-of s session))
+        own   (into #{} (map :id) nodes)
+        tops  (remove #(contains? own (:in %)) nodes)
+        taken (into #{} (mapcat (fn [[id n]] (range id (+ (long id) (long n))))) (:buffer blocks))]
+    (when (seq tops)
+      (moment/call-at s nil (fn [] (run! (fn [{:keys [id]}] (moment/request! s ["/n_free" id] {})) tops)))
+      (settle! session (or (:timeout-ms opts) (:timeout-ms session))))
+    (run! #(declared/forget-controls! session (:id %)) nodes)
+    (declared/change! session assoc :roots {})
+    (for-all! (fn [[id n]] (buffer/free! (entities/known-block s session :buffer nil id n) opts)) (:buffer blocks))
+    (for-all! (fn [id] (moment/request! s ["/b_free" id] opts)) (remove taken (keys buffers)))
+    (doseq [[space rate] {:control-bus :control, :audio-bus :audio}, [id n] (get blocks space)]
+      (entities/freed! (entities/known-block s session :bus rate id n) session))
+    (restore-buses! (assoc restoration :snapshot {:bus-values (update-vals bus-values (constantly 0.0))}))))
+
+(defn restore!
+  "See `espalier.core/restore!`."
+  [s x opts]
+  (options/check-call opts #{:timeout-ms})
+  (moment/refuse-inside! "restore!")
+  (let [session     (handle/live s)
+        restoration {:s s, :session session, :opts opts, :lacking (atom []), :snapshot (snapshot/check x), :what snapshot/what}]
+    (declared/locked
+      session
+      (fn []
+        (settle! session (or (:timeout-ms opts) (:timeout-ms session)))
+        (clear! restoration)
+        (restored! restoration)))))
