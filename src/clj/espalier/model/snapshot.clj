@@ -76,7 +76,7 @@
                                                                     (get declared id))))))]
     (into []
           (comp (map nodes)
-                (filter (fn [{:keys [id def]}] (and (own-node? client-id id) (not (ours? def)))))
+                (filter (fn [{:keys [id def]}] (and (or (own-node? client-id id) (contains? root-of id)) (not (ours? def)))))
                 (map node))
           ;; Behind their groups.
           (loop [todo (list 0), found []]
@@ -168,12 +168,12 @@
 (defn- mapped? [x] (if (vector? x) (some string? x) (string? x)))
 
 (defn told
-  "A snapshot with what its server tells: by id the `:controls` of nodes, and whether they tell
-  what is mapped, `:mappings?`; and the values of control buses."
-  [snapshot controls values]
+  "A snapshot with what its server tells: by id synths with their `:def` and `:controls`, and
+  whether these tell what is mapped, `:mappings?`; and the values of control buses."
+  [snapshot synths values]
   (let [node (fn [{:keys [id], known :controls :as node}]
-               (if-let [{told :controls, :keys [mappings?]} (get controls id)]
-                 (assoc node :controls
+               (if-let [{told :controls, :keys [def mappings?]} (get synths id)]
+                 (assoc node :def def, :controls
                    (into {}
                          (map (fn [[k x]] (if (and (false? mappings?) (contains? known k) (mapped? (get known k))) [k (get known k)] [k x])))
                          (remove (fn [[k _]] (str/starts-with? (str k) "t_")) told)))
@@ -214,7 +214,7 @@
   "How a buffer was declared, as a value that can be written."
   [spec]
   (cond
-    (map? spec) (cond-> spec
+    (map? spec) (cond-> (dissoc spec :restore-with)
                   (:path spec)    (update :path str)
                   (:samples spec) (update :samples (fn [xs] (if (instance? float/1 xs) {:base64 (text-of xs)} (vec xs)))))
     (string? spec) spec

@@ -8,6 +8,7 @@
   it the same client id all gets the numbers that it had, and what the user holds stays
   valid. Otherwise numbers change, and the report says how."
   (:require
+   [clojure.string :as str]
    [espalier.model.control :as control]
    [espalier.model.error :as error]
    [espalier.model.message :as message]
@@ -24,14 +25,33 @@
    [espalier.runtime.moment :as moment]
    [espalier.runtime.reconcile :as reconcile]
    [espalier.runtime.session :as session]
+   [espalier.runtime.pretty :as pretty]
    [espalier.runtime.synthdefs :as synthdefs]
    [espalier.runtime.tree-query :as tree-query]
    [espalier.runtime.worker :as worker])
   (:import
    (espalier.kernel NodeIds)
+   (java.io Writer)
    (java.util.concurrent ConcurrentHashMap ExecutionException)))
 
 (set! *warn-on-reflection* true)
+
+;; ---- what is returned: a map that prints as one line
+
+(defrecord Report [] Object (toString [this] (pr-str this)))
+
+(def ^:private words
+  [[:nodes "node"] [:synthdefs "SynthDef"] [:buffers "buffer"] [:buses "value of a bus" "values of buses"]])
+
+(defmethod print-method Report [{:keys [restored not-restored ids elapsed-ms] :as report} ^Writer w]
+  (if (and restored elapsed-ms)
+    (let [done (keep (fn [[k one many]] (let [n (long (get restored k 0))] (when (pos? n) (str n " " (if (= 1 n) one (or many (str one "s"))))))) words)
+          {:keys [kind id why]} (first not-restored)]
+      (.write w (str "#<Report restored " (if (seq done) (str/join ", " done) "nothing") " in " elapsed-ms " ms"
+                     (when (seq ids) (str ", with other " (str/join ", " (map (comp #(str/replace % "-" " ") name) (keys ids)))))
+                     (when kind (str "; not " (name kind) " " (if (string? id) (pr-str id) id) ": " why (when (next not-restored) (str "; " (dec (count not-restored)) " more"))))
+                     ">")))
+    (print-method (into {} report) w)))
 
 ;; ---- what is known
 
@@ -115,6 +135,10 @@
     (loop [[{:keys [id in kind def parallel key] :as node} & more] nodes, moved {}, reserved []]
       (cond
         (nil? node) reserved
+
+        (and (= :synth kind) (nil? def))
+        (do (lack! restoration :node id "of which SynthDef it was is not known here")
+            (recur more moved reserved))
 
         (not (or (contains? moved in) (= :group (:kind (get known in)))))
         (do (lack! restoration :node id (str "group " in ", which it was in, is not there"))
@@ -336,10 +360,12 @@
         late     (assoc restoration :snapshot (assoc (moved nodes) :nodes (mapv first reserved)))
         there    (send-nodes! late reserved)]
     (restore-roots! late there)
-    {:restored     {:synthdefs synthdefs, :buffers buffers, :buses buses, :nodes (count there)}
-     :not-restored @(:lacking restoration)
-     :ids          (into {} (filter (comp seq val)) {:nodes nodes, :buffers (:buffer blocks), :control-buses (:control-bus blocks), :audio-buses (:audio-bus blocks)})
-     :elapsed-ms   (- (session/milliseconds) began)}))
+    (pretty/teach! Report)
+    (map->Report
+      {:restored     {:synthdefs synthdefs, :buffers buffers, :buses buses, :nodes (count there)}
+       :not-restored @(:lacking restoration)
+       :ids          (into {} (filter (comp seq val)) {:nodes nodes, :buffers (:buffer blocks), :control-buses (:control-bus blocks), :audio-buses (:audio-bus blocks)})
+       :elapsed-ms   (- (session/milliseconds) began)})))
 
 (defn restore-login!
   "Makes of what `remember` has returned what the login of a handle has, on a fresh server:
@@ -365,19 +391,12 @@
 
 ;; ---- snapshots
 
-(defn- settle!
-  "Waits for what is on its way, and has the mirror looked over where it may be wrong."
-  [{:keys [mirror] :as session} timeout-ms]
-  (session/sync! session timeout-ms)
-  (when (or (:suspect? (mirror/known mirror)) (mirror/unsettled? mirror))
-    (tree-query/mend! session mirror)))
-
-(defn- told-controls
-  "By id, the controls of synths as the server has them."
+(defn- told-synths
+  "By id, the synths as the server has them, with their controls."
   [session nodes timeout-ms]
   (when (seq nodes)
     (into {}
-          (keep (fn [[{:keys [id controls mappings?]}]] (when controls [id {:controls controls, :mappings? mappings?}])))
+          (keep (fn [[{:keys [id controls] :as node}]] (when controls [id node])))
           (nesting/rows (tree-query/read-tree session 0 {:controls? true, :timeout-ms timeout-ms})))))
 
 (defn- told-buses
@@ -399,11 +418,11 @@
     (declared/locked
       session
       (fn []
-        (settle! session timeout-ms)
+        (reconcile/settle! session timeout-ms)
         (let [known (snapshot/of (known-of s session))]
           (snapshot/written
             (snapshot/told known
-                           (told-controls session (:nodes known) timeout-ms)
+                           (told-synths session (:nodes known) timeout-ms)
                            (told-buses session (snapshot/control-buses known) timeout-ms))))))))
 
 (defn- clear!
@@ -415,7 +434,7 @@
         taken (into #{} (mapcat (fn [[id n]] (range id (+ (long id) (long n))))) (:buffer blocks))]
     (when (seq tops)
       (moment/call-at s nil (fn [] (run! (fn [{:keys [id]}] (moment/request! s ["/n_free" id] {})) tops)))
-      (settle! session (or (:timeout-ms opts) (:timeout-ms session))))
+      (reconcile/settle! session (or (:timeout-ms opts) (:timeout-ms session))))
     (run! #(declared/forget-controls! session (:id %)) nodes)
     (declared/change! session assoc :roots {})
     (for-all! (fn [[id n]] (buffer/free! (entities/known-block s session :buffer nil id n) opts)) (:buffer blocks))
@@ -434,6 +453,6 @@
     (declared/locked
       session
       (fn []
-        (settle! session (or (:timeout-ms opts) (:timeout-ms session)))
+        (reconcile/settle! session (or (:timeout-ms opts) (:timeout-ms session)))
         (clear! restoration)
         (restored! restoration)))))
