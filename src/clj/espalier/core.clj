@@ -1527,8 +1527,8 @@
   was declared is declared again: keys name the new nodes, and `drift` finds what it found then.
 
   Nodes, buffers and buses get the numbers that they had where they are this client's on this
-  server. Otherwise they get others: mapped controls follow, and so does what is declared by
-  name; a number in a control stays as it is.
+  server. Otherwise they get others, and controls follow: those that are mapped, and those that a
+  UGen reads as the number of a bus or buffer with nothing in between.
 
   `:timeout-ms`  how long each wait may take (default: the handle's, 5,000)
 

@@ -25,7 +25,8 @@
    [espalier.model.error :as error]
    [espalier.model.ledger :as ledger]
    [espalier.model.message :as message]
-   [espalier.model.state :as state])
+   [espalier.model.state :as state]
+   [espalier.model.wiring :as wiring])
   (:import
    (java.nio ByteBuffer)
    (java.util Base64)))
@@ -274,8 +275,9 @@
                   (if-some [to (get buses n)] (str (subs x 0 1) to) x))
     :else       x))
 
-(defn- moved-controls [node ids]
-  (cond-> node (:controls node) (update :controls update-vals #(moved-value % ids))))
+(defn- moved-controls [{:keys [def] :as node} ids numbers]
+  (cond-> node
+    (:controls node) (update :controls (fn [controls] (wiring/moved (update-vals controls #(moved-value % ids)) (get numbers def) ids)))))
 
 (defn moved-steps
   "Steps of a buffer for one with another number."
@@ -284,8 +286,10 @@
 
 (defn moved
   "A snapshot with other numbers: `ids` has by :nodes, :buffers, :control-buses and :audio-buses
-  the new ones of the old ones that change. Buffers have the number that each `:was`."
-  [snapshot {:keys [nodes buffers control-buses audio-buses] :as ids}]
+  the new ones of the old ones that change. Buffers have the number that each `:was`.
+
+  `numbers`  by SynthDef, which controls are such numbers, see `espalier.model.wiring`"
+  [snapshot {:keys [nodes buffers control-buses audio-buses] :as ids} numbers]
   (if (every? empty? (vals ids))
     (update snapshot :buffers (fn [all] (into (sorted-map) (map (fn [[id b]] [id (assoc b :was id)])) all)))
     (let [node  #(get nodes % %)
@@ -296,14 +300,14 @@
           (update :blocks (fn [blocks] (into {} (map (fn [[k rows]] [k (mapv (fn [[id n]] [(get (space k) id id) n]) rows)])) blocks)))
           (update :buffers (fn [all] (into (sorted-map) (map (fn [[id b]] (let [to (get buffers id id)] [to (cond-> (assoc b :was id) (:steps b) (update :steps moved-steps to))]))) all)))
           (update :bus-values update-keys #(get control-buses % %))
-          (update :nodes (fn [all] (mapv (fn [x] (cond-> (moved-controls (update (update x :id node) :in node) ids) (:root x) (update :root node))) all)))
+          (update :nodes (fn [all] (mapv (fn [x] (cond-> (moved-controls (update (update x :id node) :in node) ids numbers) (:root x) (update :root node))) all)))
           (update :declared (fn [roots]
                               (into (sorted-map)
                                     (map (fn [[root x]]
                                            [(node root)
                                             (-> x
                                                 (update :keys update-vals node)
-                                                (update :rows (fn [rows] (mapv (fn [[x parent]] [(moved-controls (cond-> x (:id x) (update :id node)) ids) parent]) rows)))
+                                                (update :rows (fn [rows] (mapv (fn [[x parent]] [(moved-controls (cond-> x (:id x) (update :id node)) ids numbers) parent]) rows)))
                                                 (update :buses update-vals named)
                                                 (update :buffers update-vals named))]))
                                     roots)))))))

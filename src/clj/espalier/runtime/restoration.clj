@@ -15,6 +15,7 @@
    [espalier.model.nesting :as nesting]
    [espalier.model.options :as options]
    [espalier.model.snapshot :as snapshot]
+   [espalier.model.wiring :as wiring]
    [espalier.runtime.buffer :as buffer]
    [espalier.runtime.declared :as declared]
    [espalier.runtime.delivery :as delivery]
@@ -125,14 +126,24 @@
                             rows)]))
         (:blocks snapshot)))
 
+(def ^:private ugens
+  "The table, which is large, and wanted only where numbers change."
+  (delay @(requiring-resolve 'espalier.model.ugen/ugens)))
+
+(defn- number-controls
+  "By SynthDef, which controls are numbers of buses or buffers."
+  [{:keys [snapshot]}]
+  (update-vals (:synthdefs snapshot) #(wiring/numbers % @ugens)))
+
 (defn- reserve-nodes!
   "Reserves nodes, in their order; returns pairs of the node, with its new id and that of
-  its group, and what gives the id back. Of those that have no place it is noted."
-  [{:keys [s session legacy] :as restoration} nodes]
+  its group, and what gives the id back. Of those that have no place it is noted. `moved` has
+  the new ids of groups that are there."
+  [{:keys [s session legacy] :as restoration} nodes moved]
   (let [^NodeIds ids (:node-ids session)
         ^ConcurrentHashMap births (:node-births session)
         known (:nodes (mirror/known (:mirror session)))]
-    (loop [[{:keys [id in kind def parallel key] :as node} & more] nodes, moved {}, reserved []]
+    (loop [[{:keys [id in kind def parallel key] :as node} & more] nodes, moved moved, reserved []]
       (cond
         (nil? node) reserved
 
@@ -155,7 +166,8 @@
                                      false)
               to    (:id entity)]
           (when (and same? legacy) (entities/inherit-node! session legacy id))
-          (recur more (assoc moved id to) (conj reserved [(assoc node :was id, :id to, :in (get moved in in)) give-back!])))))))
+          (recur more (assoc moved id to) (conj reserved [(cond-> (assoc node :was id, :id to, :in (get moved in in)) (:root node) (update :root #(get moved % %)))
+                                                                      give-back!])))))))
 
 ;; ---- SynthDefs
 
@@ -336,6 +348,12 @@
 
 ;; ---- all together
 
+(defn- own-groups
+  "From the default group that the client had to the one that it has, where that is another."
+  [{:keys [session snapshot]}]
+  (let [was (session/default-group-id (:client-id snapshot)), now (session/default-group-id (:client-id session))]
+    (if (= was now) {} {was now})))
+
 (defn- changed
   "From old ids to new ones, where they differ."
   [reserved]
@@ -347,16 +365,18 @@
   (let [began    (session/milliseconds)
         _        (when legacy (entities/inherit! session legacy))
         blocks   (claim-blocks! restoration)
+        numbers  (when (some (comp seq val) blocks) (number-controls restoration))
         moved    (fn [nodes] (snapshot/moved (:snapshot restoration)
-                                             {:nodes nodes, :buffers (:buffer blocks), :control-buses (:control-bus blocks), :audio-buses (:audio-bus blocks)}))
-        wanted   (snapshot/wanted-nodes (:snapshot restoration) what)
+                                             {:nodes nodes, :buffers (:buffer blocks), :control-buses (:control-bus blocks), :audio-buses (:audio-bus blocks)}
+                                             numbers))
         ;; SynthDefs, buffers and buses are there before what uses them.
         early    (assoc restoration :snapshot (moved {}))
         synthdefs (restore-synthdefs! early)
         buffers  (restore-buffers! early)
         buses    (restore-buses! early)
-        reserved (reserve-nodes! early (snapshot/wanted-nodes (:snapshot early) what))
-        nodes    (changed reserved)
+        own      (own-groups restoration)
+        reserved (reserve-nodes! early (snapshot/wanted-nodes (:snapshot early) what) own)
+        nodes    (into own (changed reserved))
         late     (assoc restoration :snapshot (assoc (moved nodes) :nodes (mapv first reserved)))
         there    (send-nodes! late reserved)]
     (restore-roots! late there)
