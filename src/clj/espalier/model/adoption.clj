@@ -19,13 +19,13 @@
   [kind def (boolean parallel)])
 
 (defn- shapes
-  "Numbers for the rows, equal for what is equal with all that is below it; `known` has those
-  that were given so far. Returns both."
+  "Numbers for the rows, equal for what has the same below it, in whatever order; `known` has
+  those that were given so far. Returns both."
   [rows below known]
   (loop [i (dec (count rows)), shapes {}, known known]
     (if (neg? i)
       [shapes known]
-      (let [shape [(kind-of (first (nth rows i))) (mapv shapes (get below i))]
+      (let [shape [(kind-of (first (nth rows i))) (sort (map shapes (get below i)))]
             known (if (contains? known shape) known (assoc known shape (count known)))]
         (recur (dec i) (assoc shapes i (get known shape)) known)))))
 
