@@ -247,6 +247,7 @@
   "Makes a buffer; returns whether it is as it was."
   [{:keys [s session refillers] :as restoration} id {:keys [was why] [base & steps] :steps :as facts}]
   (let [refill (get refillers was)]
+    (when refill (ledger/refill-with! (:ledger session) id refill))
     (cond
       (and base (not (trying restoration :buffer id (make-base! restoration id base) true)))
       (do (make-empty! restoration id facts) false)

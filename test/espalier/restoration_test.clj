@@ -1,0 +1,248 @@
+(ns espalier.restoration-test
+  "What a client has on a server, made so again: on the next server after the old one has died, and from
+  snapshots."
+  (:require
+   [clojure.core.protocols :refer [datafy]]
+   [clojure.edn :as edn]
+   [clojure.java.io :as io]
+   [clojure.java.shell :as shell]
+   [clojure.test :refer [deftest is testing use-fixtures]]
+   [espalier.core :as sc]
+   [espalier.instruments :as instruments]
+   [espalier.runtime.restoration :as restoration]
+   [espalier.servers :as servers])
+  (:import
+   (java.io File)))
+
+(set! *warn-on-reflection* true)
+
+(use-fixtures :each servers/leaves-nothing)
+
+(def ^:private silent {:amp 0})
+
+(defn- voices [n]
+  (for [i (range n)]
+    [:synth {:key [:voice i], :def instruments/organ} (assoc silent :freq (+ 100 i))]))
+
+(defn- piece [n]
+  {:buses   {:verb 2, :lfo :control}
+   :buffers {:table {:samples (float-array (range 100))}}
+   :tree    [[:group {:key :mix}
+              (voices n)
+              [:synth {:key :wobbling, :def instruments/organ} (assoc silent :freq [:map :lfo], :out :verb)]]
+             [:group {:key :waiting, :paused true}
+              [:synth {:key :late, :def instruments/bass} silent]]]})
+
+(defn- die!
+  "Has the server of a handle end, not asked by it."
+  [s]
+  (if (= :rehearsal (:executable (:options (datafy s))))
+    (sc/quit! s)
+    (do (servers/signal! "KILL" (servers/pid s))
+        (servers/eventually #(= :lost (sc/boot-status s))))))
+
+(defn- next-server!
+  "Restores on a fresh server what the login of a handle has."
+  [s opts]
+  (let [remembered (restoration/remember s)]
+    (die! s)
+    (sc/boot! s)
+    (restoration/restore-login! s remembered opts)))
+
+(defn- each
+  "Each engine once, and the stand-in."
+  []
+  (distinct (concat servers/udp-kinds (take 1 servers/rehearsals))))
+
+(defn- samples [b n] (vec (sc/get-sample-range b 0 n)))
+
+;; ---- on the next server
+
+(deftest all-is-as-it-was-on-the-next-server
+  (servers/each-kind (each) {:memory-size 65536}
+    (fn [s]
+      (let [tree   (piece 20)
+            _      (sc/reconcile! s tree)
+            by-key (sc/node s [:voice 3])
+            b      (sc/add-buffer! s {:frame-count 64, :channel-count 2})
+            buses  (sc/add-bus-group! s {:count 3})
+            group  (sc/add-group! s)
+            by-hand (sc/add-synth! s instruments/organ silent {:target group})]
+        (sc/set-sample-range! b 5 [0.5 0.25])
+        (sc/copy-buffer! b b {:from-sample 5, :to-sample 50, :sample-count 2})
+        (sc/set-buses! buses [0.5 0.25 0.125])
+        (sc/set-controls! by-hand {:freq 77})
+        (let [before (sc/query-tree s), sent (samples b 128)]
+          (testing "with what was made by hand, where that is asked for"
+            (let [{:keys [restored not-restored ids]} (next-server! s {:by-hand true})]
+              (is (= {:synthdefs 2, :buffers 2, :buses 3, :nodes 26} restored))
+              (is (= [{} []] [ids not-restored])))
+            (is (= before (sc/query-tree s)) "ids, keys, order, controls, and what is paused")
+            (is (= [] (sc/drift s)))
+            (is (= sent (samples b 128)))
+            (is (= [0.5 0.25 0.125] (sc/get-buses buses)))
+            (is (= {:freq 103.0} (sc/get-controls by-key [:freq])) "entities of before are valid")
+            (is (= {:freq 77.0} (sc/get-controls by-hand [:freq])))
+            (is (= 0 (:bundle-count (sc/reconcile! s tree)))))
+          (testing "new ones get other numbers"
+            (is (not (contains? (set (map :id (sc/children (sc/default-group s)))) (:id (sc/add-group! s)))))
+            (is (not= (:id b) (:id (sc/add-buffer! s {:frame-count 8})))))
+          (testing "without it elsewhere, and again"
+            (is (= 24 (:nodes (:restored (next-server! s {})))))
+            (is (= [] (sc/drift s)))
+            (is (= :freed-entity (servers/error-of #(sc/set-controls! by-hand {:freq 78}))))
+            (is (= {:freq 103.0} (sc/get-controls by-key [:freq])))
+            (sc/free! b)
+            (is (= :freed-entity (servers/error-of #(samples b 1))))
+            (is (= 1 (:bundle-count (sc/reconcile! s nil))))
+            (is (= [] (sc/children (sc/default-group s))))))))))
+
+(deftest what-was-set-by-hand-is-as-it-was-declared
+  (servers/each-kind (take 1 (each)) {}
+    (fn [s]
+      (sc/reconcile! s [:synth {:key :a, :def instruments/organ} {:freq 200, :amp 0}])
+      (sc/set-controls! (sc/node s :a) {:freq 300, :pan 0.5})
+      (sc/reconcile! s [[:synth {:key :a, :def instruments/organ} {:freq 200, :amp 0}] [:synth {:key :bell, :def instruments/bell} {:amp 0}]])
+      (sc/free! (sc/node s :bell) {:confirm true})
+      (sc/set-controls! (sc/node s :a) {:freq 300})
+      (next-server! s {})
+      (is (= {:freq 200.0, :pan 0.5} (sc/get-controls (sc/node s :a) [:freq :pan])))
+      (is (some? (sc/node s :bell)) "what had ended is there again")
+      (is (= [] (sc/drift s))))))
+
+(deftest what-was-declared-in-a-group-made-by-hand
+  (servers/each-kind (take 1 (each)) {}
+    (fn [s]
+      (let [group (sc/add-group! s {:target (sc/add-group! s)})]
+        (sc/reconcile! s (voices 3) {:root group})
+        (let [before (sc/query-tree s)]
+          (next-server! s {})
+          (is (= before (sc/query-tree s)))
+          (is (= [] (sc/drift s {:root group}))))))))
+
+(deftest a-follower-goes-on
+  (servers/each-kind (take 1 (each)) {}
+    (fn [s]
+      (let [tree (atom (voices 3))]
+        (with-open [f ^java.io.Closeable (sc/follow! s tree)]
+          (next-server! s {})
+          (reset! tree (voices 4))
+          (sc/await-followed f)
+          (is (= 4 (count (sc/children (sc/default-group s)))))
+          (is (= [] (sc/drift s))))))))
+
+;; ---- what cannot be
+
+(deftest what-cannot-be-restored-is-named
+  (servers/each-kind (take 2 (each)) {}
+    (fn [s]
+      (let [sound  (File/createTempFile "espalier" ".wav")
+            source (sc/add-buffer! s {:samples (map #(/ % 128.0) (range 128))})]
+        (try
+          (sc/write-buffer! source (str sound) {:header-format :wav, :sample-format :float})
+          (let [file   (sc/add-buffer! s {:path (str sound), :start-frame 10, :frame-count 100})
+                filled (sc/add-buffer! s {:frame-count 4, :restore-with (fn [b] (sc/fill-samples! b 0 4 0.5))})
+                broken (sc/add-buffer! s {:frame-count 4, :restore-with (fn [_] (throw (ex-info "no more" {})))})
+                read   (samples file 100)]
+            (sc/fill-samples! file 0 3 7.0)
+            (is (= [{:kind :buffer, :id (:id broken), :why "the function that fills it has thrown: no more"}] (:not-restored (next-server! s {}))))
+            (is (= (into [7.0 7.0 7.0] (drop 3 read)) (samples file 100)))
+            (is (= [0.5 0.5 0.5 0.5] (samples filled 4)))
+            (.delete sound)
+            (let [{:keys [restored not-restored]} (next-server! s {})
+                  lacks (first (filter #(= (:id file) (:id %)) not-restored))]
+              (is (= [:buffer 2] [(:kind lacks) (count not-restored)]))
+              (is (re-find #"espalier.*wav" (:why lacks)))
+              (is (= 2 (:buffers restored)))
+              (is (= (repeat 100 0.0) (samples file 100)) "it is there, and silent")))
+          (finally (.delete sound)))))))
+
+(deftest a-recording-is-not-taken-up-again
+  (servers/each-kind (take 1 (each)) {}
+    (fn [s]
+      (let [sound (File/createTempFile "espalier" ".wav")]
+        (try
+          (sc/record! s (str sound))
+          (is (= {:synthdefs 0, :buffers 0, :buses 0, :nodes 0} (:restored (next-server! s {:by-hand true}))))
+          (is (= 1 (:synth-count (update (sc/status s) :synth-count inc))))
+          (finally (.delete sound)))))))
+
+;; ---- snapshots
+
+(defn- same
+  "A snapshot without what another server has otherwise."
+  [x]
+  (dissoc x :engine :options))
+
+(deftest a-snapshot-is-restored-on-any-server
+  (doseq [[from to] (partition 2 1 (concat (each) (take 1 (each))))]
+    (testing [(:executable from) (:executable to)]
+      (sc/with-server [s (servers/options from {:memory-size 65536})]
+        (sc/with-server [other (servers/options to {:memory-size 65536})]
+          (let [tree (piece 5)
+                _    (sc/reconcile! s tree)
+                b    (sc/add-buffer! s {:frame-count 512})
+                y    (sc/add-synth! s instruments/organ silent {:target (sc/add-group! s)})]
+            (sc/generate! b :sine1 {:amplitudes [1 0.5]})
+            (sc/set-controls! y {:freq 77})
+            (sc/set-controls! (sc/node s :late) {:amp 0.5})
+            (sc/set-bus! (sc/add-bus! s) 0.5)
+            (let [x (edn/read-string (pr-str (sc/snapshot s)))]
+              (is (= x (sc/snapshot s)) "plain EDN")
+              (sc/reconcile! other [:synth {:key :old, :def instruments/bass} silent])
+              (let [old (sc/node other :old), old-buffer (sc/add-buffer! other {:frame-count 7})]
+                (is (= {:synthdefs 2, :buffers 2, :buses 1, :nodes 11} (:restored (sc/restore! other x))))
+                (is (= [:freed-entity :freed-entity] (map servers/error-of [#(sc/query-buffer old-buffer) #(sc/set-controls! old {:amp 0})]))
+                    "what was there is not any more"))
+              (is (= (sc/query-tree s) (sc/query-tree other)))
+              (is (= (same x) (same (sc/snapshot other))))
+              (is (= (sc/drift s) (sc/drift other)) "what was set by hand is as it was")
+              (is (= {:not-restored [], :ids {}} (select-keys (sc/restore! other x) [:not-restored :ids])) "twice is once")
+              (is (= (same x) (same (sc/snapshot other))))
+              (is (= 1 (count (:edits (sc/reconcile! other tree)))) "what was declared goes on"))))))))
+
+(deftest in-another-jvm-on-another-engine
+  (let [file (File/createTempFile "espalier" ".edn")]
+    (try
+      (sc/with-server [s (servers/options {})]
+        (sc/reconcile! s (piece 8))
+        (let [x (sc/snapshot s), tree (sc/query-tree s)]
+          (spit file (pr-str x))
+          (let [{:keys [out err exit]} (shell/sh (str (io/file (System/getProperty "java.home") "bin" "java"))
+                                                 "-cp" (System/getProperty "java.class.path") "clojure.main" "-m" "espalier.restoring-child"
+                                                 (pr-str (servers/options {:executable "supernova"} {:memory-size 65536})) (str file))
+                [restored not-restored their-tree again] (edn/read-string out)]
+            (is (= 0 exit) err)
+            (is (= [{:synthdefs 2, :buffers 1, :buses 0, :nodes 12} []] [restored not-restored]))
+            (is (= tree their-tree))
+            (is (= (same x) (same again))))))
+      (finally (.delete file)))))
+
+(deftest another-client-gets-other-numbers
+  (servers/each-kind (take 2 (each)) {:maximum-logins 4, :memory-size 65536}
+    (fn [s]
+      (with-open [b ^java.io.Closeable (sc/server), c ^java.io.Closeable (sc/server)]
+        (sc/connect! b (servers/address s))
+        (sc/connect! c (servers/address s))
+        (let [tree (piece 2), shape (fn [client] (mapv (juxt :key :kind) (rest (tree-seq :children :children (sc/query-tree client {:group (sc/default-group client)})))))]
+          (sc/reconcile! b tree)
+          (let [{:keys [ids not-restored]} (sc/restore! c (sc/snapshot b))]
+            (is (= [] not-restored))
+            (is (= #{:nodes :buffers :control-buses :audio-buses} (set (keys ids))))
+            (is (= (shape b) (shape c)))
+            (is (= (get-in ids [:audio-buses (long (:out (sc/get-controls (sc/node b :wobbling) [:out])))])
+                   (long (:out (sc/get-controls (sc/node c :wobbling) [:out]))))
+                "the number of a bus follows")
+            (is (= [] (sc/drift c)))
+            (is (= 0 (:bundle-count (sc/reconcile! c tree))) "names of buses and buffers mean the new ones")
+            (is (= [] (sc/drift b)) "others keep what is theirs")))))))
+
+(deftest what-is-no-snapshot-changes-nothing
+  (servers/each-kind (take 1 (each)) {}
+    (fn [s]
+      (sc/reconcile! s (voices 1))
+      (servers/refused s [[:invalid-snapshot #(sc/restore! s {})]
+                          [:invalid-snapshot #(sc/restore! s {:espalier/snapshot 2})]
+                          [:unknown-option #(sc/restore! s {} {:timeout 5})]])
+      (is (= [] (sc/drift s)))))
+  (is (= :server-offline (servers/error-of #(sc/snapshot (sc/server))))))
