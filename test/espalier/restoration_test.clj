@@ -246,3 +246,75 @@
                           [:unknown-option #(sc/restore! s {} {:timeout 5})]])
       (is (= [] (sc/drift s)))))
   (is (= :server-offline (servers/error-of #(sc/snapshot (sc/server))))))
+
+;; ---- any session
+
+(defn- a-session!
+  "Gives a client whatever comes by a seed: groups, synths, settings, mappings, buffers, buses, some of them
+  freed again, some of them declared."
+  [s seed]
+  (let [random (java.util.Random. seed)
+        below  (fn [n] (.nextInt random (int n)))
+        one    (fn [xs] (nth xs (below (count xs))))
+        value  (fn [] (/ (double (below 1000)) 8))
+        some?  (fn [percent] (< (long (below 100)) (long percent)))
+        synth  (fn [more] [:synth (merge {:def (one [instruments/organ instruments/bass])} more) {:freq (value), :amp 0}])
+        buses  (vec (repeatedly 3 #(sc/add-bus! s)))
+        _      (sc/add-synthdefs! s [instruments/organ instruments/bass])
+        groups (reduce (fn [groups _] (conj groups (sc/add-group! s {:target (one groups), :action (one [:head :tail])}))) [(sc/default-group s)] (range 5))
+        synths (vec (repeatedly 12 #(sc/add-synth! s (one [instruments/organ instruments/bass]) {:freq (value), :amp 0} {:target (one groups), :action (one [:head :tail])})))
+        buffers (vec (repeatedly 4 #(sc/add-buffer! s {:frame-count 256, :channel-count (inc (long (below 2)))})))]
+    (dotimes [_ 60]
+      (case (long (below 10))
+        0 (sc/set-controls! (one synths) {:freq (value)})
+        1 (sc/map-controls! (one synths) {:pan (one (conj buses nil))})
+        2 (sc/set-bus! (one buses) (value))
+        3 (let [start (below 200)] (sc/set-sample-range! (one buffers) start (repeatedly (inc (long (below 50))) value)))
+        4 (sc/fill-samples! (one buffers) (below 200) (inc (long (below 50))) (value))
+        5 (sc/generate! (one buffers) :sine1 {:amplitudes [1 (value)], :clear (some? 50), :wavetable false})
+        6 (let [b (one buffers)] (sc/copy-buffer! (one buffers) b {:to-sample (below 100), :sample-count (below 100)}))
+        7 (sc/move! (one synths) (one [:head :tail]) (one groups))
+        8 (sc/pause! (one synths))
+        9 (sc/resume! (one synths))))
+    (sc/free! (one buffers))
+    (sc/free! (one buses))
+    (sc/free! (one synths) {:confirm true})
+    (sc/reconcile! s {:buses   {:verb 2, :lfo :control}
+                      :buffers {:table {:samples (vec (repeatedly 20 value))}}
+                      :tree    [[:group {:key :mix, :paused (some? 20)} (repeatedly 4 #(synth {}))]
+                                (map #(synth {:key [:voice %]}) (range (below 5)))]})))
+
+(defn- all-samples [s]
+  (into {} (map (fn [[id {:keys [frame-count channel-count]}]]
+                  (let [n (* (long frame-count) (long channel-count))]
+                    [id (mapcat (fn [from] (drop 3 (sc/request! s ["/b_getn" id from (min 256 (- n (long from)))] ["/b_setn" id from]))) (range 0 n 256))])))
+        (:buffers (sc/snapshot s))))
+
+(defn- comes-back!
+  "Asserts that whatever a client has by a seed is the same on another server, and again on that one."
+  [s other seed]
+  (testing (str "seed " seed)
+    (a-session! s seed)
+    (let [x (sc/snapshot s), {:keys [not-restored ids]} (sc/restore! other (edn/read-string (pr-str x)))]
+      (is (= [[] {}] [not-restored ids]))
+      (is (= (same x) (same (sc/snapshot other))))
+      (is (= (sc/query-tree s) (sc/query-tree other)))
+      (is (= (all-samples s) (all-samples other)))
+      ;; For the next seed all begins anew.
+      (let [nothing (merge x {:synthdefs {}, :blocks {:buffer [], :control-bus [], :audio-bus []}, :buffers {}, :bus-values {}, :nodes [], :declared {}})]
+        (is (= {:synthdefs 0, :buffers 0, :buses 0, :nodes 0} (:restored (sc/restore! s nothing))))
+        (is (= [] (sc/children (sc/default-group s))))))))
+
+(deftest whatever-a-client-has-comes-back
+  (sc/with-server [s (servers/options (first servers/rehearsals))]
+    (sc/with-server [other (servers/options (first servers/rehearsals))]
+      (run! #(comes-back! s other %) [1 2 3]))))
+
+(deftest ^:soak many-sessions-come-back
+  (doseq [[from to] (partition 2 1 (concat (each) (take 1 (each))))]
+    (testing [(:executable from) (:executable to)]
+      (sc/with-server [s (servers/options from {:memory-size 65536})]
+        (sc/with-server [other (servers/options to {:memory-size 65536})]
+          (let [fresh (mod (System/nanoTime) 1000000000)]
+            (println "  a fresh seed of sessions:" fresh)
+            (run! #(comes-back! s other %) (concat (range 100 110) (range fresh (+ (long fresh) 20))))))))))
