@@ -8,7 +8,7 @@
 
 (set! *warn-on-reflection* true)
 
-(use-fixtures :each servers/leaves-nothing)
+(use-fixtures :once servers/sharing)
 
 (defn- voice [k freq] [:synth {:key k, :def instruments/organ} {:freq freq, :amp 0}])
 

@@ -10,7 +10,8 @@
    [espalier.core :as sc]
    [espalier.instruments :as instruments]
    [espalier.runtime.restoration :as restoration]
-   [espalier.servers :as servers])
+   [espalier.servers :as servers]
+   [espalier.ugens :refer [sin-osc:ar]])
   (:import
    (java.io File)))
 
@@ -201,6 +202,16 @@
               (is (= (same x) (same (sc/snapshot other))))
               (is (= 1 (count (:edits (sc/reconcile! other tree)))) "what was declared goes on"))))))))
 
+(deftest what-plays-of-a-synthdef-that-was-freed
+  (servers/each-kind (take 1 (each)) {}
+    (fn [s]
+      (sc/play s (* 0 (sin-osc:ar 440)))
+      (let [x (sc/snapshot s), tree (sc/query-tree s)]
+        (is (= [{} 1] [(:synthdefs x) (count (:freed x))]))
+        (is (= [] (:not-restored (sc/restore! s x))))
+        (is (= tree (sc/query-tree s)))
+        (is (= x (sc/snapshot s)))))))
+
 (deftest in-another-jvm-on-another-engine
   (let [file (File/createTempFile "espalier" ".edn")]
     (try
@@ -258,11 +269,11 @@
         one    (fn [xs] (nth xs (below (count xs))))
         value  (fn [] (/ (double (below 1000)) 8))
         some?  (fn [percent] (< (long (below 100)) (long percent)))
-        synth  (fn [more] [:synth (merge {:def (one [instruments/organ instruments/bass])} more) {:freq (value), :amp 0}])
+        synth  (fn [more] [:synth (merge {:def (one [instruments/organ instruments/lead])} more) {:freq (value), :amp 0}])
         buses  (vec (repeatedly 3 #(sc/add-bus! s)))
-        _      (sc/add-synthdefs! s [instruments/organ instruments/bass])
+        _      (sc/add-synthdefs! s [instruments/organ instruments/lead])
         groups (reduce (fn [groups _] (conj groups (sc/add-group! s {:target (one groups), :action (one [:head :tail])}))) [(sc/default-group s)] (range 5))
-        synths (vec (repeatedly 12 #(sc/add-synth! s (one [instruments/organ instruments/bass]) {:freq (value), :amp 0} {:target (one groups), :action (one [:head :tail])})))
+        synths (vec (repeatedly 12 #(sc/add-synth! s (one [instruments/organ instruments/lead]) {:freq (value), :amp 0} {:target (one groups), :action (one [:head :tail])})))
         buffers (vec (repeatedly 4 #(sc/add-buffer! s {:frame-count 256, :channel-count (inc (long (below 2)))})))]
     (dotimes [_ 60]
       (case (long (below 10))
