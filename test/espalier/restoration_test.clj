@@ -111,15 +111,17 @@
       (is (some? (sc/node s :bell)) "what had ended is there again")
       (is (= [] (sc/drift s))))))
 
-(deftest what-was-declared-in-a-group-made-by-hand
+(deftest what-was-declared-in-groups
   (servers/each-kind (take 1 (each)) {}
     (fn [s]
-      (let [group (sc/add-group! s {:target (sc/add-group! s)})]
-        (sc/reconcile! s (voices 3) {:root group})
+      (let [by-hand (sc/add-group! s {:target (sc/add-group! s)})]
+        (sc/reconcile! s [[:group {:key :inner}] (voices 1)] {:root by-hand})
+        (sc/reconcile! s [:synth {:key :inmost, :def instruments/organ} silent] {:root (sc/node s :inner)})
         (let [before (sc/query-tree s)]
-          (next-server! s {})
+          (is (= [] (:not-restored (next-server! s {}))))
           (is (= before (sc/query-tree s)))
-          (is (= [] (sc/drift s {:root group}))))))))
+          (is (= [] (sc/drift s)))
+          (is (= 2 (count (sc/repair! s)))))))))
 
 (deftest a-follower-goes-on
   (servers/each-kind (take 1 (each)) {}
@@ -205,7 +207,7 @@
 (deftest what-plays-of-a-synthdef-that-was-freed
   (servers/each-kind (take 1 (each)) {}
     (fn [s]
-      (sc/play s (* 0 (sin-osc:ar 440)))
+      (sc/play s (* 0.001 (sin-osc:ar 440)))
       (let [x (sc/snapshot s), tree (sc/query-tree s)]
         (is (= [{} 1] [(:synthdefs x) (count (:freed x))]))
         (is (= [] (:not-restored (sc/restore! s x))))

@@ -326,10 +326,9 @@
 
 ;; ---- what was declared
 
-(defn- restore-root!
-  "Has what was declared of a root be declared again, and mends what does not play so, where that
-  is asked for."
-  [{:keys [s session snapshot opts repair?] was-made-of :synthdefs :as restoration} there root]
+(defn- declare-root!
+  "Has what was declared of a root be declared again."
+  [{:keys [s session snapshot] was-made-of :synthdefs} there root]
   (let [{:keys [rows shared? prune once buses buffers], by-key :keys} (get-in snapshot [:declared root])
         nodes  (filterv (fn [{:keys [id], r :root}] (and (= root r) (contains? there id))) (:nodes snapshot))
         known  (:synthdefs (mirror/known (:mirror session)))
@@ -343,19 +342,20 @@
                        :keys      (into {} (filter (fn [[_ id]] (contains? there id))) by-key)
                        :synthdefs (into {} (keep (fn [{:keys [id was]}] (when-let [d (get was-made-of was)] [id d]))) nodes)
                        :buses     (update-vals buses (block :bus))
-                       :buffers   (update-vals buffers (block :buffer))})
-    (when repair?
-      (trying restoration :declared root (reconcile/repair! s (assoc opts :root root))))))
+                       :buffers   (update-vals buffers (block :buffer))})))
 
 (defn- restore-roots!
-  "Has all that was declared be declared again, where nobody has declared it otherwise meanwhile."
-  [{:keys [session snapshot] :as restoration} there]
-  (let [{:keys [nodes]} (mirror/known (:mirror session))]
-    (doseq [root (keys (:declared snapshot))
-            :when (not (contains? (:roots (declared/known session)) root))]
-      (if (= :group (:kind (get nodes root)))
-        (restore-root! restoration there root)
-        (lack! restoration :declared root "the group of which it was declared is not there")))))
+  "Has all that was declared be declared again, where nobody has declared it otherwise meanwhile, and
+  mends what does not play so, where that is asked for."
+  [{:keys [s session snapshot opts repair?] :as restoration} there]
+  (let [{:keys [nodes]} (mirror/known (:mirror session))
+        there? (fn [root] (or (= :group (:kind (get nodes root)))
+                              (lack! restoration :declared root "the group of which it was declared is not there")))
+        roots  (filterv there? (remove (:roots (declared/known session)) (keys (:declared snapshot))))]
+    ;; All before any is mended: to one root, what is of another within it is nothing that is too much.
+    (run! #(declare-root! restoration there %) roots)
+    (when repair?
+      (run! #(trying restoration :declared % (reconcile/repair! s (assoc opts :root %))) roots))))
 
 ;; ---- all together
 
@@ -467,7 +467,8 @@
         taken (into #{} (mapcat (fn [[id n]] (range id (+ (long id) (long n))))) (:buffer blocks))]
     (when (seq tops)
       (run! #(mirror/ending! (:mirror session) (:id %)) nodes)
-      (moment/call-at s nil (fn [] (run! (fn [{:keys [id]}] (moment/request! s ["/n_free" id] {})) tops)))
+      (doseq [some-tops (partition-all (most-at-once session) tops)]
+        (moment/call-at s nil (fn [] (run! (fn [{:keys [id]}] (moment/request! s ["/n_free" id] {})) some-tops))))
       (reconcile/settle! session (or (:timeout-ms opts) (:timeout-ms session))))
     (run! #(declared/forget-controls! session (:id %)) nodes)
     (declared/change! session assoc :roots {})
