@@ -111,6 +111,9 @@
     (neg? (long bus)) (unmap synth known control n)
     :else             (first (put-run synth known control (mapv (fn [i] (str letter (+ (long bus) (long i)))) (range n))))))
 
+(def ^:private most-in-a-run
+  "So many controls or buses no SynthDef and no server has." 1048576)
+
 (defn- change-synth
   "A synth after a request that sets or maps controls."
   [{:keys [def] :as synth} [address _ & args] known-of]
@@ -119,11 +122,11 @@
     (case address
       "/n_set"   (assign-pairs synth known args)
       "/n_setn"  (reduce (fn [synth [control xs]] (first (put-run synth known control xs))) synth (runs args))
-      "/n_fill"  (of 3 (fn [synth [control n x]] (first (put-run synth known control (repeat n x)))))
+      "/n_fill"  (of 3 (fn [synth [control n x]] (first (put-run synth known control (repeat (min (long n) (long most-in-a-run)) x)))))
       "/n_map"   (of 2 (fn [synth [control bus]] (map-to synth known "c" control bus 1)))
       "/n_mapa"  (of 2 (fn [synth [control bus]] (map-to synth known "a" control bus 1)))
-      "/n_mapn"  (of 3 (fn [synth [control bus n]] (map-to synth known "c" control bus n)))
-      "/n_mapan" (of 3 (fn [synth [control bus n]] (map-to synth known "a" control bus n))))))
+      "/n_mapn"  (of 3 (fn [synth [control bus n]] (map-to synth known "c" control bus (min (long n) (long most-in-a-run)))))
+      "/n_mapan" (of 3 (fn [synth [control bus n]] (map-to synth known "a" control bus (min (long n) (long most-in-a-run))))))))
 
 (defn- node-step [{:keys [nodes] :as ledger} [address a b :as request] {:keys [known-of below]}]
   (if (= "/s_new" address)
@@ -183,11 +186,10 @@
 (defn- extent [[_ _ start n]] [(long start) (+ (long start) (long n))])
 
 (defn- compacted
-  "Steps that set samples as those that set each but once."
-  [id writes]
-  (let [from  (long (reduce min (map (comp first extent) writes)))
-        to    (long (reduce max (map (comp second extent) writes)))
-        image (float-array (- to from))
+  "Steps that set samples between two places as those that set each but once."
+  [id writes from to]
+  (let [from  (long from)
+        image (float-array (- (long to) from))
         set   (BitSet.)]
     (doseq [[address _ start n x] writes
             :let [at (int (- (long start) from))]]
@@ -205,10 +207,13 @@
 (defn- tidied
   "The steps of a buffer, with what was set again and again set once."
   [id steps]
-  (let [writes (count (take-while write? (rseq steps)))
-        from   (- (count steps) writes)]
-    (if (< 1 writes)
-      (into (subvec steps 0 from) (compacted id (subvec steps from)))
+  (let [place  (- (count steps) (count (take-while write? (rseq steps))))
+        writes (subvec steps place)]
+    (if (next writes)
+      (let [from (reduce min (map (comp first extent) writes)), to (reduce max (map (comp second extent) writes))]
+        (if (<= (- (long to) (long from)) (long most-cost))
+          (into (subvec steps 0 place) (compacted id writes from to))
+          steps))
       steps)))
 
 (defn- total ^long [steps] (long (reduce + (map cost-of steps))))
@@ -320,13 +325,12 @@
 
 ;; ---- buses, and files of SynthDefs
 
-(defn- bus-step [{:keys [buses] :as ledger} [address & args]]
-  (assoc ledger :buses
-    (case address
-      "/c_set"  (loop [buses buses, [bus x & more :as args] (seq args)]
-                  (if (next args) (recur (assoc buses bus x) more) buses))
-      "/c_setn" (reduce (fn [buses [bus xs]] (into buses (map-indexed (fn [i x] [(+ (long bus) (long i)) x])) xs)) buses (runs args))
-      "/c_fill" (reduce (fn [buses [bus n x]] (into buses (map (fn [i] [(+ (long bus) (long i)) x])) (range n))) buses (partition 3 args)))))
+(defn- bus-step [ledger [address & args]]
+  (let [set (case address
+              "/c_set"  (partition 2 args)
+              "/c_setn" (mapcat (fn [[bus xs]] (map-indexed (fn [i x] [(+ (long bus) (long i)) x]) xs)) (runs args))
+              "/c_fill" (mapcat (fn [[bus n x]] (map (fn [i] [(+ (long bus) (long i)) x]) (range (min (long n) (long most-in-a-run))))) (partition 3 args)))]
+    (assoc ledger :buses (reduce (fn [buses [bus x]] (if (and (int? bus) (number? x)) (assoc buses bus x) buses)) (:buses ledger) set))))
 
 (def ^:private most-loads 1000)
 
@@ -350,10 +354,11 @@
       (step initial [\"/c_set\" 5 0.25] {:known-of {}, :below {}})"
   [ledger [address :as request] context]
   (cond
-    (node-commands address)   (node-step ledger request context)
-    (buffer-commands address) (buffer-step ledger request)
     (bus-commands address)    (bus-step ledger request)
     (load-commands address)   (update ledger :loads loaded request)
+    (not (int? (nth request (if (= "/s_new" address) 2 1) nil))) ledger
+    (node-commands address)   (node-step ledger request context)
+    (buffer-commands address) (buffer-step ledger request)
     :else                     ledger))
 
 (defn ended
