@@ -145,7 +145,8 @@
   numbers, \"c5\" for what is mapped, vectors of these for arrays. Triggers are left out, which
   have passed.
 
-      (controls {:def \"bell\", :set {0 440.0}, :mapped {1 \"c5\"}} {\"freq\" {:index 0, :size 1, :default 220.0}, …})
+      (controls {:def \"bell\", :set {0 440.0}, :mapped {1 \"c5\"}}
+                {\"freq\" {:index 0, :size 1, :default 220.0}, \"amp\" {:index 1, :size 1, :default 0.1}})
       ;=> {\"freq\" 440.0, \"amp\" \"c5\"}"
   [{:keys [set mapped]} known]
   (let [places (merge (update-vals set message/number) mapped)
