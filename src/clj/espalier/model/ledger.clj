@@ -80,15 +80,17 @@
 (defn- assign
   "A synth with a control set to a value, or to several from there on."
   [synth known control x]
-  (first (put-run synth known control
-                  (cond
-                    (sequential? x) (let [size (:size (get known control))] (if size (take size x) x))
-                    :else           [x]))))
+  (if (sequential? x)
+    (let [size (:size (get known control))]
+      (first (put-run synth known control (if size (take size x) x))))
+    (if-some [place (place-of known control)] (put synth place x) synth)))
 
-(defn- assign-pairs [synth known pairs]
-  (loop [synth synth, [control x & more :as pairs] pairs]
-    (if (next pairs)
-      (recur (assign synth known control x) more)
+(defn- assign-from
+  "A synth with the controls set that a request has in turns with their values, from a place on."
+  [synth known request from]
+  (loop [synth synth, i (long from)]
+    (if (< (inc i) (count request))
+      (recur (assign synth known (nth request i) (nth request (inc i))) (+ i 2))
       synth)))
 
 (defn- runs
@@ -116,12 +118,12 @@
 
 (defn- change-synth
   "A synth after a request that sets or maps controls."
-  [{:keys [def] :as synth} [address _ & args] known-of]
+  [{:keys [def] :as synth} [address :as request] known-of]
   (let [known (known-of def)
-        of    (fn [n f] (reduce f synth (partition n args)))]
+        of    (fn [n f] (reduce f synth (partition n (subvec request 2))))]
     (case address
-      "/n_set"   (assign-pairs synth known args)
-      "/n_setn"  (reduce (fn [synth [control xs]] (first (put-run synth known control xs))) synth (runs args))
+      "/n_set"   (assign-from synth known request 2)
+      "/n_setn"  (reduce (fn [synth [control xs]] (first (put-run synth known control xs))) synth (runs (subvec request 2)))
       "/n_fill"  (of 3 (fn [synth [control n x]] (first (put-run synth known control (repeat (min (long n) (long most-in-a-run)) x)))))
       "/n_map"   (of 2 (fn [synth [control bus]] (map-to synth known "c" control bus 1)))
       "/n_mapa"  (of 2 (fn [synth [control bus]] (map-to synth known "a" control bus 1)))
@@ -130,7 +132,7 @@
 
 (defn- node-step [{:keys [nodes] :as ledger} [address a b :as request] {:keys [known-of below]}]
   (if (= "/s_new" address)
-    (assoc ledger :nodes (assoc nodes b (assign-pairs {:def a} (known-of a) (drop 5 request))))
+    (assoc ledger :nodes (assoc nodes b (assign-from {:def a} (known-of a) request 5)))
     (assoc ledger :nodes
       (reduce (fn [nodes id]
                 (if-some [synth (get nodes id)]
@@ -326,12 +328,20 @@
 
 ;; ---- buses, and files of SynthDefs
 
-(defn- bus-step [ledger [address & args]]
-  (let [set (case address
-              "/c_set"  (partition 2 args)
-              "/c_setn" (mapcat (fn [[bus xs]] (map-indexed (fn [i x] [(+ (long bus) (long i)) x]) xs)) (runs args))
-              "/c_fill" (mapcat (fn [[bus n x]] (map (fn [i] [(+ (long bus) (long i)) x]) (range (min (long n) (long most-in-a-run))))) (partition 3 args)))]
-    (assoc ledger :buses (reduce (fn [buses [bus x]] (if (and (int? bus) (number? x)) (assoc buses bus x) buses)) (:buses ledger) set))))
+(defn- set-bus [buses bus x]
+  (if (and (int? bus) (number? x)) (assoc buses bus x) buses))
+
+(defn- bus-step [{:keys [buses] :as ledger} [address :as request]]
+  (let [args     (subvec request 1)
+        set-from (fn [buses bus xs] (first (reduce (fn [[buses bus] x] [(set-bus buses bus x) (inc (long bus))]) [buses (long bus)] xs)))]
+    (assoc ledger :buses
+      (case address
+        "/c_set"  (loop [buses buses, i 1]
+                    (if (< (inc i) (count request))
+                      (recur (set-bus buses (nth request i) (nth request (inc i))) (+ i 2))
+                      buses))
+        "/c_setn" (reduce (fn [buses [bus xs]] (set-from buses bus xs)) buses (runs args))
+        "/c_fill" (reduce (fn [buses [bus n x]] (set-from buses bus (repeat (min (long n) (long most-in-a-run)) x))) buses (partition 3 args))))))
 
 (def ^:private most-loads 1000)
 
