@@ -167,8 +167,8 @@
   "Quits and boots again with the options of the last boot; returns the handle.
 
   Throws what `quit!` and `boot!` throw."
-  [s]
-  (server/reboot! s))
+  ([s] (reboot! s {}))
+  ([s opts] (server/reboot! s opts)))
 
 (defn reset-server!
   "Frees all nodes and all bundles that wait for their time, and returns the
