@@ -264,7 +264,7 @@
   "So many pieces may be on their way: a server's UDP socket holds some ten of them."
   6)
 
-(defn- set-pieces!
+(defn set-pieces!
   "Sets successive samples from place `start` on, piece by piece, with a fence behind
   each few of them so that none is lost on the way."
   [session b start ^floats floats {:keys [timeout-ms]}]

@@ -12,6 +12,7 @@
    [espalier.model.register :as register]
    [espalier.model.state :as state]
    [espalier.runtime.dispatch :as dispatch]
+   [espalier.runtime.ledger :as ledger]
    [espalier.runtime.link :as link]
    [espalier.runtime.mirror :as mirror]
    [espalier.runtime.worker :as worker])
@@ -373,23 +374,25 @@
   (let [heard   (AtomicLong. (milliseconds))
         opened  (promise)
         mirror  (mirror/mirror (fn [m] (when-let [session (deref opened 0 nil)] (mend! session m))) clock)
+        ledger  (ledger/ledger mirror)
         link    (try
                   (link/open (target options)
                              {:packet      (fn [m]
                                              (.set heard (milliseconds))
                                              (on-packet m)
                                              (mirror/arrived! mirror m)
+                                             (ledger/arrived! ledger m)
                                              (when-let [session (and (frees-id? m) (deref opened 0 nil))]
                                                (id-freed! session m))
                                              (dispatch/arrived! dispatcher m))
-                              :sent        on-sent
+                              :sent        (fn [p] (on-sent p) (ledger/sent! ledger p))
                               :idle?       #(dispatch/idle? dispatcher)
                               :malformed   on-malformed
                               :unreachable #(on-unreachable (nobody-listens options nil))
                               :closed      on-closed})
                   (catch IOException e (throw (nobody-listens options e))))
         session {:dispatcher dispatcher, :link link, :heard heard, :owner? owner?, :clock clock
-                 :control-buses (:control-bus-channel-count options), :mirror mirror}]
+                 :control-buses (:control-bus-channel-count options), :mirror mirror, :ledger ledger}]
     (try
       ;; All is asked at once, for each answer takes one period of the audio or two.
       (let [asked-version (ask-version! session)

@@ -1,0 +1,341 @@
+(ns espalier.model.ledger
+  "What was asked of a server that outlives the asking, and that the server does not tell
+  of by itself: a value, stepped by each such request as it goes out.
+
+      {:nodes   {1000 {:def \"bell\", :set {0 440.0, 1 0.5}, :mapped {2 \"c5\"}}}
+       :buses   {5 0.25}
+       :buffers {3 {:steps [[\"/b_alloc\" 3 1024 1] [\"/b_setn\" 3 0 2 floats]], :cost 18, :sum 18}}
+       :loads   [[\"/d_load\" \"bell.scsyndef\"]]
+       :cost    18}
+
+  Of a synth there are the values that its controls were set to: by their index where
+  its SynthDef is known, otherwise by what they were named by. A control that is mapped
+  keeps the value that it had before.
+
+  Of a buffer there are the requests that make it anew. Samples that were sent are kept
+  as they are, those that were sent again in place of the old ones: a buffer costs no
+  more than twice its size. A copy of another buffer has with it how that one was made
+  then: `{:copy request, :of steps}`. Where it would become too much, or where that is
+  not known, there is `:why` in place of the steps."
+  (:require
+   [clojure.string :as str]
+   [espalier.model.message :as message])
+  (:import
+   (java.util BitSet)))
+
+(set! *warn-on-reflection* true)
+
+(def initial
+  "Nothing was asked yet."
+  {:nodes {}, :buses {}, :buffers {}, :loads [], :cost 0})
+
+(def ^:private node-commands
+  #{"/s_new" "/n_set" "/n_setn" "/n_fill" "/n_map" "/n_mapn" "/n_mapa" "/n_mapan"})
+
+(def ^:private buffer-commands
+  #{"/b_alloc" "/b_allocRead" "/b_allocReadChannel" "/b_read" "/b_readChannel" "/b_set" "/b_setn" "/b_fill" "/b_zero" "/b_gen" "/b_close" "/b_free"})
+
+(def ^:private bus-commands #{"/c_set" "/c_setn" "/c_fill"})
+
+(def ^:private load-commands #{"/d_load" "/d_loadDir"})
+
+(def commands
+  "The addresses of the requests that leave something behind."
+  (into #{} cat [node-commands buffer-commands bus-commands load-commands]))
+
+;; ---- synths
+
+(defn- mapping? [x] (and (string? x) (boolean (re-matches #"[ac]\d+" x))))
+
+(defn- put
+  "A synth with one value at a place."
+  [synth place x]
+  (cond
+    (mapping? x) (assoc synth :mapped (assoc (:mapped synth) place x))
+    (number? x)  (cond-> (assoc synth :set (assoc (:set synth) place x))
+                   (contains? (:mapped synth) place) (update :mapped dissoc place))
+    :else        synth))
+
+(defn- place-of
+  "Where the values of a control begin: its index, or itself where the SynthDef is not known;
+  nil where it has none such."
+  [known control]
+  (cond
+    (or (nil? known) (number? control)) control
+    :else                               (:index (get known control))))
+
+(defn- put-run
+  "A synth with values from a control on."
+  [synth known control xs]
+  (if-some [place (place-of known control)]
+    (cond
+      (number? place)     (reduce (fn [[synth i] x] [(put synth i x) (inc (long i))]) [synth (long place)] xs)
+      (next xs)           [(reduce (fn [synth [i x]] (put synth [place i] x)) synth (map-indexed vector xs))]
+      :else               [(put synth place (first xs))])
+    [synth]))
+
+(defn- assign
+  "A synth with a control set to a value, or to several from there on."
+  [synth known control x]
+  (first (put-run synth known control
+                  (cond
+                    (sequential? x) (let [size (:size (get known control))] (if size (take size x) x))
+                    :else           [x]))))
+
+(defn- assign-pairs [synth known pairs]
+  (loop [synth synth, [control x & more :as pairs] pairs]
+    (if (next pairs)
+      (recur (assign synth known control x) more)
+      synth)))
+
+(defn- runs
+  "Of `[control n x1 … xn …]` each control with its values."
+  [xs]
+  (loop [xs (seq xs), found []]
+    (if (nnext xs)
+      (let [[control n & more] xs]
+        (recur (seq (drop n more)) (conj found [control (vec (take n more))])))
+      found)))
+
+(defn- unmap [synth known control n]
+  (let [place (place-of known control)]
+    (reduce (fn [synth i] (update synth :mapped dissoc (if (number? place) (+ (long place) (long i)) place)))
+            synth
+            (range n))))
+
+(defn- map-to [synth known letter control bus n]
+  (cond
+    (neg? (long bus)) (unmap synth known control n)
+    :else             (first (put-run synth known control (mapv (fn [i] (str letter (+ (long bus) (long i)))) (range n))))))
+
+(defn- change-synth
+  "A synth after a request that sets or maps controls."
+  [{:keys [def] :as synth} [address _ & args] known-of]
+  (let [known (known-of def)
+        of    (fn [n f] (reduce f synth (partition n args)))]
+    (case address
+      "/n_set"   (assign-pairs synth known args)
+      "/n_setn"  (reduce (fn [synth [control xs]] (first (put-run synth known control xs))) synth (runs args))
+      "/n_fill"  (of 3 (fn [synth [control n x]] (first (put-run synth known control (repeat n x)))))
+      "/n_map"   (of 2 (fn [synth [control bus]] (map-to synth known "c" control bus 1)))
+      "/n_mapa"  (of 2 (fn [synth [control bus]] (map-to synth known "a" control bus 1)))
+      "/n_mapn"  (of 3 (fn [synth [control bus n]] (map-to synth known "c" control bus n)))
+      "/n_mapan" (of 3 (fn [synth [control bus n]] (map-to synth known "a" control bus n))))))
+
+(defn- node-step [{:keys [nodes] :as ledger} [address a b :as request] {:keys [known-of below]}]
+  (if (= "/s_new" address)
+    (assoc ledger :nodes (assoc nodes b (assign-pairs {:def a} (known-of a) (drop 5 request))))
+    (assoc ledger :nodes
+      (reduce (fn [nodes id]
+                (if-some [synth (get nodes id)]
+                  (assoc nodes id (change-synth synth request known-of))
+                  nodes))
+              nodes
+              ;; Settings of a group are of all that is in it.
+              (if (contains? nodes a) [a] (below a))))))
+
+(defn controls
+  "The controls of a synth as they were set, by their names as far as its SynthDef, `known`, is:
+  numbers, \"c5\" for what is mapped, vectors of these for arrays. Triggers are left out, which
+  have passed.
+
+      (controls {:def \"bell\", :set {0 440.0}, :mapped {1 \"c5\"}} {\"freq\" {:index 0, :size 1, :default 220.0}, …})
+      ;=> {\"freq\" 440.0, \"amp\" \"c5\"}"
+  [{:keys [set mapped]} known]
+  (let [places (merge (update-vals set message/number) mapped)
+        arrays (group-by (fn [k] (when (vector? k) (first k))) (keys places))
+        known-places (into #{} (mapcat (fn [[_ {:keys [index size]}]] (range index (+ (long index) (long size))))) known)]
+    (-> {}
+        (into (keep (fn [[k {:keys [index size default]}]]
+                      (when-not (str/starts-with? k "t_")
+                        (if (= 1 size)
+                          (when (contains? places index) [k (get places index)])
+                          (let [all (map (fn [i] (get places (+ (long index) (long i)))) (range size))]
+                            (when (some some? all) [k (mapv (fn [x d] (if (some? x) x d)) all default)]))))))
+              known)
+        ;; What was named where the SynthDef was not known.
+        (into (remove (fn [[k _]] (or (vector? k) (contains? known-places k)))) places)
+        (into (keep (fn [[k ks]] (when (some? k) [k (mapv places (sort-by second ks))]))) arrays))))
+
+;; ---- buffers
+
+(def ^:private most-cost
+  "So many samples of buffers are kept at the most, 4 bytes each." 16777216)
+
+(def ^:private most-steps
+  "So many steps may make one buffer." 1000)
+
+(def ^:private too-much
+  "more was sent for it, or for all buffers together, than is kept")
+
+(defn- write?
+  "Whether a step sets samples, and nothing else."
+  [step]
+  (and (vector? step) (contains? #{"/b_setn" "/b_fill"} (first step))))
+
+(defn- cost-of ^long [step]
+  (cond
+    (map? step) (reduce + 16 (map cost-of (:of step)))
+    (write? step) (+ 16 (if (= "/b_setn" (first step)) (long (nth step 3)) 0))
+    :else 16))
+
+(defn- extent [[_ _ start n]] [(long start) (+ (long start) (long n))])
+
+(defn- compacted
+  "Steps that set samples as those that set each but once."
+  [id writes]
+  (let [from  (long (reduce min (map (comp first extent) writes)))
+        to    (long (reduce max (map (comp second extent) writes)))
+        image (float-array (- to from))
+        set   (BitSet.)]
+    (doseq [[address _ start n x] writes
+            :let [at (int (- (long start) from))]]
+      (if (= "/b_setn" address)
+        (System/arraycopy ^floats x 0 image at (int n))
+        (java.util.Arrays/fill image at (int (+ at (long n))) (float x)))
+      (.set set at (int (+ at (long n)))))
+    (loop [i (.nextSetBit set 0), found []]
+      (if (neg? i)
+        found
+        (let [end (.nextClearBit set i)]
+          (recur (.nextSetBit set end)
+                 (conj found ["/b_setn" id (+ from i) (- end i) (java.util.Arrays/copyOfRange image i end)])))))))
+
+(defn- tidied
+  "The steps of a buffer, with what was set again and again set once."
+  [id steps]
+  (let [writes (count (take-while write? (rseq steps)))
+        from   (- (count steps) writes)]
+    (if (< 1 writes)
+      (into (subvec steps 0 from) (compacted id (subvec steps from)))
+      steps)))
+
+(defn- total [steps] (reduce + (map cost-of steps)))
+
+(defn- with-buffer
+  "The ledger with a buffer made by `steps`."
+  [{:keys [cost] :as ledger} id steps]
+  (let [{:keys [sum limit] :or {sum 0, limit 65536}} (get-in ledger [:buffers id])
+        now   (long (total steps))
+        tidy? (or (< (long limit) now) (< (long most-steps) (count steps)))
+        steps (if tidy? (tidied id steps) steps)
+        now   (if tidy? (long (total steps)) now)
+        cost  (+ (- (long cost) (long sum)) now)]
+    (if (or (< (long most-cost) cost) (< (long most-steps) (count steps)))
+      (-> ledger (assoc :cost (- cost now)) (assoc-in [:buffers id] {:why too-much, :first (first steps)}))
+      (-> ledger (assoc :cost cost)
+          (assoc-in [:buffers id] {:steps steps, :sum now, :limit (if tidy? (max 65536 (* 2 now)) limit)})))))
+
+(defn- without-buffer [ledger id]
+  (-> ledger
+      (update :cost (fn [cost] (- (long cost) (long (get-in ledger [:buffers id :sum] 0)))))
+      (update :buffers dissoc id)))
+
+(defn- add-steps
+  "The ledger with further steps for a buffer that it knows how to make."
+  [ledger id more]
+  (if-let [steps (get-in ledger [:buffers id :steps])]
+    (with-buffer ledger id (into steps more))
+    ledger))
+
+(defn- unknown-from [ledger id why]
+  (-> (without-buffer ledger id)
+      (assoc-in [:buffers id] {:why why, :first (first (get-in ledger [:buffers id :steps]))})))
+
+(defn- floats-of ^floats [xs]
+  (if (instance? float/1 xs) xs (float-array xs)))
+
+(defn- writes
+  "The steps that a request is which sets samples, one for each run."
+  [[address id & args]]
+  (case address
+    "/b_set"  (for [[i x] (partition 2 args)] ["/b_setn" id i 1 (float-array [x])])
+    "/b_fill" (for [[start n x] (partition 3 args)] ["/b_fill" id start n x])
+    "/b_setn" (loop [xs (seq args), found []]
+                (if (nnext xs)
+                  (let [[start n x & more] xs]
+                    (if (instance? float/1 x)
+                      (recur more (conj found ["/b_setn" id start n x]))
+                      (recur (seq (drop n (cons x more))) (conj found ["/b_setn" id start n (floats-of (take n (cons x more)))]))))
+                  found))))
+
+(defn- source
+  "The buffer that a request generates from, or nil."
+  [[_ _ routine a b]]
+  (case routine "copy" b, "PreparePartConv" a, nil))
+
+(defn- clears? [[_ _ routine flags]]
+  (and (contains? #{"sine1" "sine2" "sine3" "cheby"} routine) (number? flags) (bit-test (long flags) 2)))
+
+(defn- emptied
+  "The steps of a buffer without what has filled it so far."
+  [steps]
+  (if (= "/b_alloc" (first (first steps))) [(first steps)] steps))
+
+(defn- buffer-step [{:keys [buffers] :as ledger} [address id :as request]]
+  (case address
+    ("/b_alloc" "/b_allocRead" "/b_allocReadChannel") (with-buffer (without-buffer ledger id) id [request])
+    "/b_free"                   (without-buffer ledger id)
+    ("/b_set" "/b_setn" "/b_fill") (add-steps ledger id (writes request))
+    "/b_zero"                   (if-let [[[made] :as steps] (:steps (get buffers id))]
+                                  ;; What was allocated is zero.
+                                  (with-buffer ledger id (if (= "/b_alloc" made) (emptied steps) (conj steps request)))
+                                  ledger)
+    "/b_close"                  (if-let [steps (:steps (get buffers id))]
+                                  (assoc-in ledger [:buffers id :steps] (mapv (fn [step] (if (= "/b_read" (first step)) (assoc step 6 0) step)) steps))
+                                  ledger)
+    "/b_gen"                    (let [from (source request), steps (:steps (get buffers id))]
+                                  (cond
+                                    (nil? steps)      ledger
+                                    (nil? from)       (with-buffer ledger id (conj (if (clears? request) (emptied steps) steps) request))
+                                    (:steps (get buffers from)) (add-steps ledger id [{:copy request, :of (:steps (get buffers from))}])
+                                    :else             (unknown-from ledger id (str "it was made from buffer " from ", and how that was made is not known"))))
+    (add-steps ledger id [request])))
+
+;; ---- buses, and files of SynthDefs
+
+(defn- bus-step [{:keys [buses] :as ledger} [address & args]]
+  (assoc ledger :buses
+    (case address
+      "/c_set"  (loop [buses buses, [bus x & more :as args] (seq args)]
+                  (if (next args) (recur (assoc buses bus x) more) buses))
+      "/c_setn" (reduce (fn [buses [bus xs]] (into buses (map-indexed (fn [i x] [(+ (long bus) (long i)) x])) xs)) buses (runs args))
+      "/c_fill" (reduce (fn [buses [bus n x]] (into buses (map (fn [i] [(+ (long bus) (long i)) x])) (range n))) buses (partition 3 args)))))
+
+(def ^:private most-loads 1000)
+
+(defn- loaded
+  "The files that were loaded, with one more; what a large SynthDef was sent by is no file of the user's."
+  [loads [_ path :as request]]
+  (if (or (re-find #"espalier-[^/]*\.scsyndef$" (str path)) (some #{request} loads) (= (long most-loads) (count loads)))
+    loads
+    (conj loads request)))
+
+;; ---- all together
+
+(defn step
+  "The ledger after a request that goes out, a vector with numbers, strings and sequences of
+  these, and a float array perhaps at the end of a `/b_setn`.
+
+  `known-of`  from the name of a SynthDef to its controls as `espalier.model.synthdef/controls` has
+              them, or nil
+  `below`     from the id of a group to those of the nodes below it
+
+      (step initial [\"/c_set\" 5 0.25] {:known-of {}, :below {}})"
+  [ledger [address :as request] context]
+  (cond
+    (node-commands address)   (node-step ledger request context)
+    (buffer-commands address) (buffer-step ledger request)
+    (bus-commands address)    (bus-step ledger request)
+    (load-commands address)   (update ledger :loads loaded request)
+    :else                     ledger))
+
+(defn ended
+  "The ledger without a node."
+  [ledger id]
+  (if (contains? (:nodes ledger) id) (update ledger :nodes dissoc id) ledger))
+
+(defn only
+  "The ledger with those nodes alone that `there?` tells of an id."
+  [ledger there?]
+  (update ledger :nodes (fn [nodes] (into {} (filter (fn [[id _]] (there? id))) nodes))))
