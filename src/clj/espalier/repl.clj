@@ -85,7 +85,7 @@
   []
   (let [s (server), status (sc/boot-status s)]
     (when (not= :online status)
-      (throw (error/error :server-offline (str "The server is " (name status) ". (boot) boots it.") {:status status})))
+      (throw (error/error :server-offline (str "The server is " (if (= :restoring status) "being restored." (str (name status) ". (boot) boots it."))) {:status status})))
     s))
 
 (defn- where

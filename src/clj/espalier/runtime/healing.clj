@@ -84,12 +84,12 @@
   "What shall become of a lost handle, :restore or :offline; the option may be a function
   that decides."
   [s on-lost loss]
-  (if (fn? on-lost)
+  (if (keyword? on-lost)
+    on-lost
     (try (if (= :restore (on-lost s loss)) :restore :offline)
          (catch Throwable e
            (emit! s :handler-failed {:error e})
-           :offline))
-    on-lost))
+           :offline))))
 
 (defn- not-restored [attempts ^Throwable e]
   (error/error :server-not-restored

@@ -85,7 +85,7 @@
   [f xs]
   (into []
         (mapcat (fn [some-xs]
-                  (let [results (mapv (fn [x] (worker/completable (fn [] (f x)))) some-xs)]
+                  (let [results (mapv (fn [x] (worker/completable (bound-fn [] (f x)))) some-xs)]
                     (mapv (fn [result] (try (deref result) (catch ExecutionException e (throw (ex-cause e))))) results))))
         (partition-all at-once xs)))
 
