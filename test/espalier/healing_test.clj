@@ -28,7 +28,7 @@
    (for [voices (partition-all 10 (range n))]
      [:group {:key [:group (first voices)]}
       (for [i voices]
-        [:synth {:key i, :def instruments/organ} {:freq (+ 100 i), :amp 0.001}])])])
+        [:synth {:key [:voice i], :def instruments/organ} {:freq (+ 100 i), :amp 0.001}])])])
 
 (defn- told
   "What the server says of a client's nodes: keys, order, controls."
@@ -61,7 +61,7 @@
     (fn [s]
       (let [wanted (atom (piece 12))]
         (with-open [f ^Closeable (sc/follow! s wanted)]
-          (let [voice  (sc/node s 3)
+          (let [voice  (sc/node s [:voice 3])
                 bus    (doto (sc/add-bus! s) (sc/set-bus! 0.25))
                 buffer (sc/add-buffer! s {:samples [0.5 -0.5]})
                 before (told s)
@@ -74,14 +74,14 @@
             (is (= before (told s)) "keys, order, controls and ids")
             (is (= {:freq 103.0} (sc/get-controls voice [:freq])) "what the user holds is valid")
             (is (= 0.25 (sc/get-bus bus)))
-            (is (= [0.5 -0.5] (sc/get-samples buffer)))
+            (is (= [0.5 -0.5] (vec (sc/get-sample-range buffer 0 2))))
             (is (= [] (sc/drift s)))
             (is (= {:nodes 15} (select-keys (get-in (datafy s) [:restored :restored]) [:nodes])))
             (is (some #(re-find #"^Restored: 1 SynthDef, 1 buffer, 1 bus and 15 nodes" (:text %)) (sc/log s)))
             (testing "and goes on"
               (reset! wanted (piece 13))
               (sc/await-followed f)
-              (is (= {:freq 112.0} (sc/get-controls (sc/node s 12) [:freq]))))))))))
+              (is (= {:freq 112.0} (sc/get-controls (sc/node s [:voice 12]) [:freq]))))))))))
 
 (deftest what-is-stopped-is-said-within-a-second
   (with-open [s ^Closeable (sc/boot! (handle {}))]
@@ -174,7 +174,7 @@
 (deftest reboot-with-everything
   (with-open [s ^Closeable (sc/boot! (sc/server (servers/options {})))]
     (sc/reconcile! s (piece 3))
-    (let [before (told s), voice (sc/node s 1), seen (events s)]
+    (let [before (told s), voice (sc/node s [:voice 1]), seen (events s)]
       (sc/reboot! s {:restore true})
       (is (= [:quitting :process-quit :disconnected :quit :booting :process-booted :connecting :restored :connected :booted] (seen :booted)))
       (is (= [before {:freq 101.0}] [(told s) (sc/get-controls voice [:freq])]))

@@ -48,7 +48,7 @@
   (let [actions (attended (every-200-ms 26 0 nil))]
     (is (= [:ping :ping :slow :ping] (take 4 actions)))
     (is (= 1 (count (filter #{:slow} actions))))
-    (is (= [24 2] (map count (split-with #(not= :lost %) actions))) "after more than five seconds"))
+    (is (= [25 1] (map count (split-with #(not= :lost %) actions))) "after more than five seconds"))
   (is (= [:ping :ping :slow :again :ping] (attended [[200 0] [400 0] [600 0] [800 790] [1000 990]]))))
 
 (deftest what-is-stopped-is-lost-within-a-second
