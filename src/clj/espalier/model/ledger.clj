@@ -160,10 +160,8 @@
 ;; ---- buffers
 
 (def ^:private most-cost
-  "So many samples of buffers are kept at the most, 4 bytes each." 16777216)
-
-(def ^:private most-steps
-  "So many steps may make one buffer." 1000)
+  "So many samples of buffers are kept at the most, 4 bytes each; a step that is no sample
+  counts as some." 16777216)
 
 (def ^:private too-much
   "more was sent for it, or for all buffers together, than is kept")
@@ -175,9 +173,9 @@
 
 (defn- cost-of ^long [step]
   (cond
-    (map? step) (reduce + 16 (map cost-of (:of step)))
+    (map? step)   (long (reduce + 4096 (map cost-of (:of step))))
     (write? step) (+ 16 (if (= "/b_setn" (first step)) (long (nth step 3)) 0))
-    :else 16))
+    :else         4096))
 
 (defn- extent [[_ _ start n]] [(long start) (+ (long start) (long n))])
 
@@ -210,21 +208,20 @@
       (into (subvec steps 0 from) (compacted id (subvec steps from)))
       steps)))
 
-(defn- total [steps] (reduce + (map cost-of steps)))
+(defn- total ^long [steps] (long (reduce + (map cost-of steps))))
 
-(defn- with-buffer
-  "The ledger with a buffer made by `steps`."
-  [{:keys [cost] :as ledger} id steps]
-  (let [{:keys [sum limit] :or {sum 0, limit 65536}} (get-in ledger [:buffers id])
-        now   (long (total steps))
-        tidy? (or (< (long limit) now) (< (long most-steps) (count steps)))
+(defn- put-buffer
+  "The ledger with a buffer that is made by `steps`, which cost `sum`."
+  [{:keys [cost] :as ledger} id steps sum]
+  (let [{before :sum, :keys [limit] :or {before 0, limit 65536}} (get-in ledger [:buffers id])
+        tidy? (< (long limit) (long sum))
         steps (if tidy? (tidied id steps) steps)
-        now   (if tidy? (long (total steps)) now)
-        cost  (+ (- (long cost) (long sum)) now)]
-    (if (or (< (long most-cost) cost) (< (long most-steps) (count steps)))
-      (-> ledger (assoc :cost (- cost now)) (assoc-in [:buffers id] {:why too-much, :first (first steps)}))
+        sum   (if tidy? (total steps) (long sum))
+        cost  (+ (- (long cost) (long before)) sum)]
+    (if (< (long most-cost) cost)
+      (-> ledger (assoc :cost (- cost sum)) (assoc-in [:buffers id] {:why too-much}))
       (-> ledger (assoc :cost cost)
-          (assoc-in [:buffers id] {:steps steps, :sum now, :limit (if tidy? (max 65536 (* 2 now)) limit)})))))
+          (assoc-in [:buffers id] {:steps steps, :sum sum, :limit (if tidy? (max 65536 (* 2 sum)) limit)})))))
 
 (defn- without-buffer [ledger id]
   (-> ledger
@@ -234,13 +231,17 @@
 (defn- add-steps
   "The ledger with further steps for a buffer that it knows how to make."
   [ledger id more]
-  (if-let [steps (get-in ledger [:buffers id :steps])]
-    (with-buffer ledger id (into steps more))
+  (if-let [{:keys [steps sum]} (let [b (get-in ledger [:buffers id])] (when (:steps b) b))]
+    (put-buffer ledger id (into steps more) (+ (long sum) (total more)))
     ledger))
 
+(defn- with-steps
+  "The ledger with other steps for a buffer."
+  [ledger id steps]
+  (put-buffer ledger id steps (total steps)))
+
 (defn- unknown-from [ledger id why]
-  (-> (without-buffer ledger id)
-      (assoc-in [:buffers id] {:why why, :first (first (get-in ledger [:buffers id :steps]))})))
+  (assoc-in (without-buffer ledger id) [:buffers id] {:why why}))
 
 (defn- floats-of ^floats [xs]
   (if (instance? float/1 xs) xs (float-array xs)))
@@ -274,22 +275,21 @@
 
 (defn- buffer-step [{:keys [buffers] :as ledger} [address id :as request]]
   (case address
-    ("/b_alloc" "/b_allocRead" "/b_allocReadChannel") (with-buffer (without-buffer ledger id) id [request])
-    "/b_free"                   (without-buffer ledger id)
+    ("/b_alloc" "/b_allocRead" "/b_allocReadChannel") (with-steps (without-buffer ledger id) id [request])
+    "/b_free"                      (without-buffer ledger id)
     ("/b_set" "/b_setn" "/b_fill") (add-steps ledger id (writes request))
-    "/b_zero"                   (if-let [[[made] :as steps] (:steps (get buffers id))]
-                                  ;; What was allocated is zero.
-                                  (with-buffer ledger id (if (= "/b_alloc" made) (emptied steps) (conj steps request)))
-                                  ledger)
-    "/b_close"                  (if-let [steps (:steps (get buffers id))]
-                                  (assoc-in ledger [:buffers id :steps] (mapv (fn [step] (if (= "/b_read" (first step)) (assoc step 6 0) step)) steps))
-                                  ledger)
-    "/b_gen"                    (let [from (source request), steps (:steps (get buffers id))]
-                                  (cond
-                                    (nil? steps)      ledger
-                                    (nil? from)       (with-buffer ledger id (conj (if (clears? request) (emptied steps) steps) request))
-                                    (:steps (get buffers from)) (add-steps ledger id [{:copy request, :of (:steps (get buffers from))}])
-                                    :else             (unknown-from ledger id (str "it was made from buffer " from ", and how that was made is not known"))))
+    "/b_zero"                      (let [[[made] :as steps] (:steps (get buffers id))]
+                                     ;; What was allocated is zero.
+                                     (if (= "/b_alloc" made) (with-steps ledger id (emptied steps)) (add-steps ledger id [request])))
+    "/b_close"                     (if-let [steps (:steps (get buffers id))]
+                                     (assoc-in ledger [:buffers id :steps] (mapv (fn [step] (if (and (vector? step) (= "/b_read" (first step))) (assoc step 6 0) step)) steps))
+                                     ledger)
+    "/b_gen"                       (let [from (source request), steps (:steps (get buffers id))]
+                                     (cond
+                                       (nil? steps)                ledger
+                                       (nil? from)                 (with-steps ledger id (conj (if (clears? request) (emptied steps) steps) request))
+                                       (:steps (get buffers from)) (add-steps ledger id [{:copy request, :of (:steps (get buffers from))}])
+                                       :else                       (unknown-from ledger id (str "it was made from buffer " from ", and how that was made is not known"))))
     (add-steps ledger id [request])))
 
 ;; ---- buses, and files of SynthDefs

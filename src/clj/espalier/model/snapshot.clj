@@ -25,7 +25,8 @@
    [espalier.model.error :as error]
    [espalier.model.ledger :as ledger]
    [espalier.model.message :as message]
-   [espalier.model.state :as state])
+   [espalier.model.state :as state]
+   [espalier.model.wiring :as wiring])
   (:import
    (java.nio ByteBuffer)
    (java.util Base64)))
@@ -76,7 +77,7 @@
                                                                     (get declared id))))))]
     (into []
           (comp (map nodes)
-                (filter (fn [{:keys [id def]}] (and (own-node? client-id id) (not (ours? def)))))
+                (filter (fn [{:keys [id def]}] (and (or (own-node? client-id id) (contains? root-of id)) (not (ours? def)))))
                 (map node))
           ;; Behind their groups.
           (loop [todo (list 0), found []]
@@ -103,6 +104,16 @@
                             (not steps) (assoc :why (or why "how it was made is not known here")))]))))
           (into taken (map long) (keys (:buffers ledger))))))
 
+(defn- values-of
+  "The values of control buses, but for those that all have in the beginning."
+  [values]
+  (into (sorted-map) (comp (remove (fn [[_ x]] (zero? (double x)))) (map (fn [[bus x]] [(long bus) (message/number x)]))) values))
+
+(defn- plain?
+  "Whether a value of an option can be written."
+  [x]
+  (or (nil? x) (boolean? x) (number? x) (string? x) (keyword? x) (and (coll? x) (every? plain? x))))
+
 (defn- place-of [{:keys [id rate], n :count}]
   (cond-> {:id id} rate (assoc :rate rate) n (assoc :count n)))
 
@@ -121,12 +132,12 @@
      :engine         engine
      :client-id      client-id
      :maximum-logins maximum-logins
-     :options        options
+     :options        (into {} (filter (fn [[_ x]] (plain? x))) options)
      :synthdefs      (into {} (remove (fn [[n _]] (ours? n))) synthdefs)
      :loads          (:loads ledger)
      :blocks         (update blocks :buffer (fn [rows] (into [] (remove (fn [[id]] (own id))) rows)))
      :buffers        (buffers-of known own)
-     :bus-values     (into (sorted-map) (map (fn [[bus x]] [(long bus) (message/number x)])) (:buses ledger))
+     :bus-values     (values-of (:buses ledger))
      :nodes          (nodes-of known)
      :declared       (into (sorted-map)
                            (map (fn [[root {:keys [rows shared? prune once buses buffers], by-key :keys}]]
@@ -135,6 +146,42 @@
                                          :buses   (update-vals buses (fn [{:keys [spec entity]}] (assoc (place-of entity) :spec spec)))
                                          :buffers (update-vals buffers (fn [{:keys [spec entity]}] (assoc (place-of entity) :spec spec)))}]))
                            roots)}))
+
+;; ---- and of its server
+
+(defn control-buses
+  "The control buses of a snapshot whose values are to be known, sorted."
+  [{:keys [blocks bus-values]}]
+  (into (sorted-set) cat [(keys bus-values) (mapcat (fn [[id n]] (range id (+ (long id) (long n)))) (:control-bus blocks))]))
+
+(defn runs
+  "Numbers, sorted, as runs of no more than `most`: `[first count]` each.
+
+      (runs [3 4 5 9] 200)  ;=> [[3 3] [9 1]]"
+  [numbers most]
+  (reduce (fn [runs x]
+            (let [[start n] (peek runs)]
+              (if (and start (= (long x) (+ (long start) (long n))) (< (long n) (long most)))
+                (conj (pop runs) [start (inc (long n))])
+                (conj runs [x 1]))))
+          [] numbers))
+
+(defn- mapped? [x] (if (vector? x) (some string? x) (string? x)))
+
+(defn told
+  "A snapshot with what its server tells: by id synths with their `:def` and `:controls`, and
+  whether these tell what is mapped, `:mappings?`; and the values of control buses."
+  [snapshot synths values]
+  (let [node (fn [{:keys [id], known :controls :as node}]
+               (if-let [{told :controls, :keys [def mappings?]} (get synths id)]
+                 (assoc node :def def, :controls
+                   (into {}
+                         (map (fn [[k x]] (if (and (false? mappings?) (contains? known k) (mapped? (get known k))) [k (get known k)] [k x])))
+                         (remove (fn [[k _]] (str/starts-with? (str k) "t_")) told)))
+                 node))]
+    (-> snapshot
+        (update :nodes #(mapv node %))
+        (assoc :bus-values (values-of values)))))
 
 ;; ---- in a file
 
@@ -168,10 +215,9 @@
   "How a buffer was declared, as a value that can be written."
   [spec]
   (cond
-    (map? spec) (cond-> spec
-                  (:path spec)                       (update :path str)
-                  (instance? float/1 (:samples spec)) (update :samples (fn [xs] {:base64 (text-of xs)}))
-                  (and (:samples spec) (not (instance? float/1 (:samples spec)))) (update :samples vec))
+    (map? spec) (cond-> (dissoc spec :restore-with)
+                  (:path spec)    (update :path str)
+                  (:samples spec) (update :samples (fn [xs] (if (instance? float/1 xs) {:base64 (text-of xs)} (vec xs)))))
     (string? spec) spec
     :else (str spec)))
 
@@ -186,6 +232,8 @@
   (-> snapshot
       (update :buffers update-vals (fn [{:keys [steps] :as b}] (cond-> b steps (assoc :steps (mapv plain-step (map-steps steps text-of))))))
       (update :loads #(mapv plain-step %))
+      ;; What has them print as one line is left behind.
+      (update :synthdefs update-vals #(with-meta % nil))
       (update :declared update-vals (fn [root] (update root :buffers update-vals #(update % :spec plain-spec))))))
 
 (defn- invalid [says seen]
@@ -227,8 +275,9 @@
                   (if-some [to (get buses n)] (str (subs x 0 1) to) x))
     :else       x))
 
-(defn- moved-controls [node ids]
-  (cond-> node (:controls node) (update :controls update-vals #(moved-value % ids))))
+(defn- moved-controls [{:keys [def] :as node} ids numbers]
+  (cond-> node
+    (:controls node) (update :controls (fn [controls] (wiring/moved (update-vals controls #(moved-value % ids)) (get numbers def) ids)))))
 
 (defn moved-steps
   "Steps of a buffer for one with another number."
@@ -237,8 +286,10 @@
 
 (defn moved
   "A snapshot with other numbers: `ids` has by :nodes, :buffers, :control-buses and :audio-buses
-  the new ones of the old ones that change. Buffers have the number that each `:was`."
-  [snapshot {:keys [nodes buffers control-buses audio-buses] :as ids}]
+  the new ones of the old ones that change. Buffers have the number that each `:was`.
+
+  `numbers`  by SynthDef, which controls are such numbers, see `espalier.model.wiring`"
+  [snapshot {:keys [nodes buffers control-buses audio-buses] :as ids} numbers]
   (if (every? empty? (vals ids))
     (update snapshot :buffers (fn [all] (into (sorted-map) (map (fn [[id b]] [id (assoc b :was id)])) all)))
     (let [node  #(get nodes % %)
@@ -249,14 +300,14 @@
           (update :blocks (fn [blocks] (into {} (map (fn [[k rows]] [k (mapv (fn [[id n]] [(get (space k) id id) n]) rows)])) blocks)))
           (update :buffers (fn [all] (into (sorted-map) (map (fn [[id b]] (let [to (get buffers id id)] [to (cond-> (assoc b :was id) (:steps b) (update :steps moved-steps to))]))) all)))
           (update :bus-values update-keys #(get control-buses % %))
-          (update :nodes (fn [all] (mapv (fn [x] (cond-> (moved-controls (update (update x :id node) :in node) ids) (:root x) (update :root node))) all)))
+          (update :nodes (fn [all] (mapv (fn [x] (cond-> (moved-controls (update (update x :id node) :in node) ids numbers) (:root x) (update :root node))) all)))
           (update :declared (fn [roots]
                               (into (sorted-map)
                                     (map (fn [[root x]]
                                            [(node root)
                                             (-> x
                                                 (update :keys update-vals node)
-                                                (update :rows (fn [rows] (mapv (fn [[x parent]] [(moved-controls (cond-> x (:id x) (update :id node)) ids) parent]) rows)))
+                                                (update :rows (fn [rows] (mapv (fn [[x parent]] [(moved-controls (cond-> x (:id x) (update :id node)) ids numbers) parent]) rows)))
                                                 (update :buses update-vals named)
                                                 (update :buffers update-vals named))]))
                                     roots)))))))
@@ -297,14 +348,8 @@
 (defn bus-requests
   "The requests that set control buses to values, below `limit`."
   [values limit]
-  (let [rows (sort-by key (filter (fn [[bus _]] (< -1 (long bus) (long limit))) values))
-        runs (reduce (fn [runs [bus x]]
-                       (let [[start xs] (peek runs)]
-                         (if (and start (= (long bus) (+ (long start) (count xs))) (< (count xs) 1000))
-                           (conj (pop runs) [start (conj xs x)])
-                           (conj runs [bus [x]]))))
-                     [] rows)]
-    (mapv (fn [[start xs]] (into ["/c_setn" start (count xs)] xs)) runs)))
+  (mapv (fn [[start n]] (into ["/c_setn" start n] (map #(get values (+ (long start) (long %)))) (range n)))
+        (runs (sort (filter #(< -1 (long %) (long limit)) (keys values))) 1000)))
 
 (defn step-end
   "Where what a step of a buffer sets ends, in samples; 0 where it sets none."

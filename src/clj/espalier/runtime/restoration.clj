@@ -8,31 +8,51 @@
   it the same client id all gets the numbers that it had, and what the user holds stays
   valid. Otherwise numbers change, and the report says how."
   (:require
-   [espalier.model.entity :as entity]
+   [clojure.string :as str]
+   [espalier.model.control :as control]
    [espalier.model.error :as error]
    [espalier.model.message :as message]
+   [espalier.model.nesting :as nesting]
    [espalier.model.options :as options]
-   [espalier.model.control :as control]
    [espalier.model.snapshot :as snapshot]
+   [espalier.model.wiring :as wiring]
    [espalier.runtime.buffer :as buffer]
    [espalier.runtime.declared :as declared]
    [espalier.runtime.delivery :as delivery]
    [espalier.runtime.entities :as entities]
    [espalier.runtime.handle :as handle]
    [espalier.runtime.ledger :as ledger]
-   [espalier.runtime.link :as link]
    [espalier.runtime.mirror :as mirror]
    [espalier.runtime.moment :as moment]
    [espalier.runtime.reconcile :as reconcile]
    [espalier.runtime.session :as session]
+   [espalier.runtime.pretty :as pretty]
    [espalier.runtime.synthdefs :as synthdefs]
    [espalier.runtime.tree-query :as tree-query]
    [espalier.runtime.worker :as worker])
   (:import
    (espalier.kernel NodeIds)
+   (java.io Writer)
    (java.util.concurrent ConcurrentHashMap ExecutionException)))
 
 (set! *warn-on-reflection* true)
+
+;; ---- what is returned: a map that prints as one line
+
+(defrecord Report [] Object (toString [this] (pr-str this)))
+
+(def ^:private words
+  [[:nodes "node"] [:synthdefs "SynthDef"] [:buffers "buffer"] [:buses "value of a bus" "values of buses"]])
+
+(defmethod print-method Report [{:keys [restored not-restored ids elapsed-ms] :as report} ^Writer w]
+  (if (and restored elapsed-ms)
+    (let [done (keep (fn [[k one many]] (let [n (long (get restored k 0))] (when (pos? n) (str n " " (if (= 1 n) one (or many (str one "s"))))))) words)
+          {:keys [kind id why]} (first not-restored)]
+      (.write w (str "#<Report restored " (if (seq done) (str/join ", " done) "nothing") " in " elapsed-ms " ms"
+                     (when (seq ids) (str ", with other " (str/join ", " (map (comp #(str/replace % "-" " ") name) (keys ids)))))
+                     (when kind (str "; not " (name kind) " " (if (string? id) (pr-str id) id) ": " why (when (next not-restored) (str "; " (dec (count not-restored)) " more"))))
+                     ">")))
+    (print-method (into {} report) w)))
 
 ;; ---- what is known
 
@@ -85,7 +105,7 @@
   [f xs]
   (into []
         (mapcat (fn [some-xs]
-                  (let [results (mapv (fn [x] (worker/completable (bound-fn [] (f x)))) some-xs)]
+                  (let [results (mapv (fn [x] (worker/completable (bound-fn* #(f x)))) some-xs)]
                     (mapv (fn [result] (try (deref result) (catch ExecutionException e (throw (ex-cause e))))) results))))
         (partition-all at-once xs)))
 
@@ -106,16 +126,30 @@
                             rows)]))
         (:blocks snapshot)))
 
+(def ^:private ugens
+  "The table, which is large, and wanted only where numbers change."
+  (delay @(requiring-resolve 'espalier.model.ugen/ugens)))
+
+(defn- number-controls
+  "By SynthDef, which controls are numbers of buses or buffers."
+  [{:keys [snapshot]}]
+  (update-vals (:synthdefs snapshot) #(wiring/numbers % @ugens)))
+
 (defn- reserve-nodes!
   "Reserves nodes, in their order; returns pairs of the node, with its new id and that of
-  its group, and what gives the id back. Of those that have no place it is noted."
-  [{:keys [s session legacy] :as restoration} nodes]
+  its group, and what gives the id back. Of those that have no place it is noted. `moved` has
+  the new ids of groups that are there."
+  [{:keys [s session legacy] :as restoration} nodes moved]
   (let [^NodeIds ids (:node-ids session)
         ^ConcurrentHashMap births (:node-births session)
         known (:nodes (mirror/known (:mirror session)))]
-    (loop [[{:keys [id in kind def parallel key] :as node} & more] nodes, moved {}, reserved []]
+    (loop [[{:keys [id in kind def parallel key] :as node} & more] nodes, moved moved, reserved []]
       (cond
         (nil? node) reserved
+
+        (and (= :synth kind) (nil? def))
+        (do (lack! restoration :node id "of which SynthDef it was is not known here")
+            (recur more moved reserved))
 
         (not (or (contains? moved in) (= :group (:kind (get known in)))))
         (do (lack! restoration :node id (str "group " in ", which it was in, is not there"))
@@ -132,7 +166,8 @@
                                      false)
               to    (:id entity)]
           (when (and same? legacy) (entities/inherit-node! session legacy id))
-          (recur more (assoc moved id to) (conj reserved [(assoc node :was id, :id to, :in (get moved in in)) give-back!])))))))
+          (recur more (assoc moved id to) (conj reserved [(cond-> (assoc node :was id, :id to, :in (get moved in in)) (:root node) (update :root #(get moved % %)))
+                                                                      give-back!])))))))
 
 ;; ---- SynthDefs
 
@@ -281,8 +316,9 @@
 ;; ---- what was declared
 
 (defn- restore-root!
-  "Has what was declared of a root be declared again; what of it does not play is mended."
-  [{:keys [s session snapshot opts] was-made-of :synthdefs :as restoration} there root]
+  "Has what was declared of a root be declared again, and mends what does not play so, where that
+  is asked for."
+  [{:keys [s session snapshot opts repair?] was-made-of :synthdefs :as restoration} there root]
   (let [{:keys [rows shared? prune once buses buffers], by-key :keys} (get-in snapshot [:declared root])
         nodes  (filterv (fn [{:keys [id], r :root}] (and (= root r) (contains? there id))) (:nodes snapshot))
         known  (:synthdefs (mirror/known (:mirror session)))
@@ -297,7 +333,8 @@
                        :synthdefs (into {} (keep (fn [{:keys [id was]}] (when-let [d (get was-made-of was)] [id d]))) nodes)
                        :buses     (update-vals buses (block :bus))
                        :buffers   (update-vals buffers (block :buffer))})
-    (trying restoration :declared root (reconcile/repair! s (assoc (select-keys opts [:timeout-ms]) :root root)))))
+    (when repair?
+      (trying restoration :declared root (reconcile/repair! s (assoc opts :root root))))))
 
 (defn- restore-roots!
   "Has all that was declared be declared again, where nobody has declared it otherwise meanwhile."
@@ -311,6 +348,12 @@
 
 ;; ---- all together
 
+(defn- own-groups
+  "From the default group that the client had to the one that it has, where that is another."
+  [{:keys [session snapshot]}]
+  (let [was (session/default-group-id (:client-id snapshot)), now (session/default-group-id (:client-id session))]
+    (if (= was now) {} {was now})))
+
 (defn- changed
   "From old ids to new ones, where they differ."
   [reserved]
@@ -322,23 +365,27 @@
   (let [began    (session/milliseconds)
         _        (when legacy (entities/inherit! session legacy))
         blocks   (claim-blocks! restoration)
+        numbers  (when (some (comp seq val) blocks) (number-controls restoration))
         moved    (fn [nodes] (snapshot/moved (:snapshot restoration)
-                                             {:nodes nodes, :buffers (:buffer blocks), :control-buses (:control-bus blocks), :audio-buses (:audio-bus blocks)}))
-        wanted   (snapshot/wanted-nodes (:snapshot restoration) what)
+                                             {:nodes nodes, :buffers (:buffer blocks), :control-buses (:control-bus blocks), :audio-buses (:audio-bus blocks)}
+                                             numbers))
         ;; SynthDefs, buffers and buses are there before what uses them.
         early    (assoc restoration :snapshot (moved {}))
         synthdefs (restore-synthdefs! early)
         buffers  (restore-buffers! early)
         buses    (restore-buses! early)
-        reserved (reserve-nodes! early (snapshot/wanted-nodes (:snapshot early) what))
-        nodes    (changed reserved)
+        own      (own-groups restoration)
+        reserved (reserve-nodes! early (snapshot/wanted-nodes (:snapshot early) what) own)
+        nodes    (into own (changed reserved))
         late     (assoc restoration :snapshot (assoc (moved nodes) :nodes (mapv first reserved)))
         there    (send-nodes! late reserved)]
     (restore-roots! late there)
-    {:restored     {:synthdefs synthdefs, :buffers buffers, :buses buses, :nodes (count there)}
-     :not-restored @(:lacking restoration)
-     :ids          (into {} (filter (comp seq val)) {:nodes nodes, :buffers (:buffer blocks), :control-buses (:control-bus blocks), :audio-buses (:audio-bus blocks)})
-     :elapsed-ms   (- (session/milliseconds) began)}))
+    (pretty/teach! Report)
+    (map->Report
+      {:restored     {:synthdefs synthdefs, :buffers buffers, :buses buses, :nodes (count there)}
+       :not-restored @(:lacking restoration)
+       :ids          (into {} (filter (comp seq val)) {:nodes nodes, :buffers (:buffer blocks), :control-buses (:control-bus blocks), :audio-buses (:audio-bus blocks)})
+       :elapsed-ms   (- (session/milliseconds) began)})))
 
 (defn restore-login!
   "Makes of what `remember` has returned what the login of a handle has, on a fresh server:
@@ -357,7 +404,75 @@
     (declared/locked
       session
       (fn []
-        (restored! {:s s, :session session, :opts (select-keys opts [:timeout-ms]), :lacking (atom [])
+        (restored! {:s s, :session session, :opts (select-keys opts [:timeout-ms]), :lacking (atom []), :repair? true
                     :snapshot snapshot, :synthdefs synthdefs, :refillers refillers
                     :legacy (when (= (:client-id snapshot) (:client-id session)) legacy)
                     :what (if by-hand snapshot/what (disj snapshot/what :by-hand))})))))
+
+;; ---- snapshots
+
+(defn- told-synths
+  "By id, the synths as the server has them, with their controls."
+  [session nodes timeout-ms]
+  (when (seq nodes)
+    (into {}
+          (keep (fn [[{:keys [id controls] :as node}]] (when controls [id node])))
+          (nesting/rows (tree-query/read-tree session 0 {:controls? true, :timeout-ms timeout-ms})))))
+
+(defn- told-buses
+  "The values of control buses as the server has them."
+  [session buses timeout-ms]
+  (into {}
+        (mapcat (fn [[start n]]
+                  (map-indexed (fn [i x] [(+ (long start) (long i)) (message/number x)])
+                               (drop 3 (session/question! session ["/c_getn" start n] timeout-ms)))))
+        (snapshot/runs buses 200)))
+
+(defn snapshot
+  "See `espalier.core/snapshot`."
+  [s opts]
+  (options/check-call opts #{:timeout-ms})
+  (moment/refuse-inside! "snapshot")
+  (let [session    (handle/live s)
+        timeout-ms (or (:timeout-ms opts) (:timeout-ms session))]
+    (declared/locked
+      session
+      (fn []
+        (reconcile/settle! session timeout-ms)
+        (let [known (snapshot/of (known-of s session))]
+          (snapshot/written
+            (snapshot/told known
+                           (told-synths session (:nodes known) timeout-ms)
+                           (told-buses session (snapshot/control-buses known) timeout-ms))))))))
+
+(defn- clear!
+  "Frees what this client has on the server."
+  [{:keys [s session opts] :as restoration}]
+  (let [{:keys [nodes blocks buffers bus-values declared]} (snapshot/of (known-of s session))
+        own   (into #{} (map :id) nodes)
+        tops  (remove #(contains? own (:in %)) nodes)
+        taken (into #{} (mapcat (fn [[id n]] (range id (+ (long id) (long n))))) (:buffer blocks))]
+    (when (seq tops)
+      (moment/call-at s nil (fn [] (run! (fn [{:keys [id]}] (moment/request! s ["/n_free" id] {})) tops)))
+      (reconcile/settle! session (or (:timeout-ms opts) (:timeout-ms session))))
+    (run! #(declared/forget-controls! session (:id %)) nodes)
+    (declared/change! session assoc :roots {})
+    (for-all! (fn [[id n]] (buffer/free! (entities/known-block s session :buffer nil id n) opts)) (:buffer blocks))
+    (for-all! (fn [id] (moment/request! s ["/b_free" id] opts)) (remove taken (keys buffers)))
+    (doseq [[space rate] {:control-bus :control, :audio-bus :audio}, [id n] (get blocks space)]
+      (entities/freed! (entities/known-block s session :bus rate id n) session))
+    (restore-buses! (assoc restoration :snapshot {:bus-values (update-vals bus-values (constantly 0.0))}))))
+
+(defn restore!
+  "See `espalier.core/restore!`."
+  [s x opts]
+  (options/check-call opts #{:timeout-ms})
+  (moment/refuse-inside! "restore!")
+  (let [session     (handle/live s)
+        restoration {:s s, :session session, :opts opts, :lacking (atom []), :snapshot (snapshot/check x), :what snapshot/what}]
+    (declared/locked
+      session
+      (fn []
+        (reconcile/settle! session (or (:timeout-ms opts) (:timeout-ms session)))
+        (clear! restoration)
+        (restored! restoration)))))
