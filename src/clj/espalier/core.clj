@@ -98,7 +98,8 @@
   `:offline`  the handle is :lost (default)
   `:restore`  the handle is :restoring. What is left of the server is ended, it is booted
               again on its port with its options, and gets back its SynthDefs, buffers,
-              values of buses and declared trees; a handle that is not the owner logs in
+              values of buses and declared trees, with `{:restore-by-hand true}` the nodes
+              that were made by hand too; a handle that is not the owner logs in
               again when the server is back. Entities and keys stay valid. Up to
               `:restore-attempts` times (10), with growing pauses; then it is :lost
   a function  called with the handle and a map of `:why`, `:event` and what that event

@@ -203,6 +203,10 @@
     :engines both
     :doc "times in a row that restoring is tried, with growing pauses, before the handle stays lost"}
 
+   {:name :restore-by-hand, :type :boolean, :default false
+    :engines both
+    :doc "whether nodes that were made by hand are restored too, beside declared trees"}
+
    {:name :timeout-ms, :type :integer, :default 5000, :range milliseconds
     :engines both
     :doc "milliseconds that any reply may take"}

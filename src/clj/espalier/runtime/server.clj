@@ -221,7 +221,7 @@
   (when (instance? Throwable memory) (throw memory))
   (when-not owner? (session/clear! session opts))
   (binding [handle/*restores* s]
-    (restoration/restore-login! s memory {})))
+    (restoration/restore-login! s memory {:by-hand (:restore-by-hand opts)})))
 
 (defn- log-in!
   "Logs in, restores what is `kept`, unless that is nil, and is online then."
