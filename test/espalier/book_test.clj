@@ -49,6 +49,9 @@
 (deftest life-of-a-server
   (type-page "doc/lifecycle.md"))
 
+(deftest what-outlives-a-server
+  (type-page "doc/survival.md"))
+
 (deftest many-clients
   (type-page "doc/clients.md"))
 

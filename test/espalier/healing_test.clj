@@ -6,11 +6,15 @@
    [clojure.test :refer [deftest is testing use-fixtures]]
    [espalier.core :as sc]
    [espalier.instruments :as instruments]
+   [espalier.model.spectrum :as spectrum]
    [espalier.runtime.handle :as handle]
-   [espalier.servers :as servers :refer [error-of events eventually]])
+   [espalier.servers :as servers :refer [error-of events]]
+   [espalier.synthdef :refer [defsynth]]
+   [espalier.ugens :refer [line:ar out:ar sin-osc:ar]]
+   [espalier.wav :as wav])
   (:import
    (espalier.kernel ServerProcess)
-   (java.io Closeable)
+   (java.io Closeable File)
    (java.net DatagramSocket InetSocketAddress)
    (java.util.concurrent LinkedBlockingQueue TimeUnit)))
 
@@ -20,6 +24,9 @@
 
 (defn- handle [kind & [more]]
   (sc/server (servers/options kind (merge {:on-lost :restore} more))))
+
+(defsynth ^:private tone [freq 440]
+  (out:ar 0 (* 0.2 (sin-osc:ar freq))))
 
 (defn- piece
   "A tree of so many synths in groups of ten, all with keys."
@@ -215,3 +222,87 @@
       (is (= [:server-slow :connection-closed :disconnected :restoring :connecting :restored :connected] (seen :connected)))
       (is (= before (told guest)))
       (is (= 1 (sc/client-id guest))))))
+
+;; ---- at length
+
+(defn- milliseconds ^long [] (quot (System/nanoTime) 1000000))
+
+(deftest ^:soak two-hundred-nodes-come-back-fifty-times
+  (doseq [{:keys [executable] :as kind} servers/udp-kinds]
+    (testing executable
+      (let [s    (handle kind {:memory-size 65536})
+            boot (let [start (milliseconds)] (sc/boot! s) (- (milliseconds) start))]
+        (sc/reconcile! s (piece 200))
+        (let [before (told s)
+              times  (sort (vec (repeatedly 50 (fn []
+                                                 (let [start (milliseconds)]
+                                                   (is (= :restored (:event (event s [:restored :restore-failed] #(kill! s)))))
+                                                   (let [ms (- (milliseconds) start)]
+                                                     (is (= before (told s)))
+                                                     ms))))))]
+          (is (= [] (sc/drift s)))
+          (println (format "%s: 200 keyed nodes after kill -9, 50 times: min %d, median %d, max %d ms; its boot took %d ms"
+                           (name executable) (first times) (nth times 25) (last times) boot))
+          ;; On a machine that others keep busy everything takes its time, a boot too.
+          (is (< (long (last times)) (max 2000 (* 3 (long boot))))))
+        (sc/quit! s)))))
+
+(defn- jack!
+  "Runs one of JACK's own programs for a private JACK server, and returns what it prints."
+  [environment & command]
+  (let [builder (doto (ProcessBuilder. ^"[Ljava.lang.String;" (into-array String command)) (.redirectErrorStream true))]
+    (.putAll (.environment builder) environment)
+    (slurp (.getInputStream (.start builder)))))
+
+(defn- hear!
+  "Connects the first channel of what a server plays to the first that another hears."
+  [environment]
+  (let [ports (str/split-lines (jack! environment "jack_lsp"))
+        port  (fn [pattern] (first (filter #(re-find pattern %) ports)))]
+    (jack! environment "jack_connect" (port #"^(?i)(supercollider|supernova).*:out\S*_1$") (port #"^listener.*:in\S*_1$"))))
+
+(defn- runs
+  "By blocks of samples, whether there is sound, as runs: [[true 200] [false 30] …]."
+  [^floats xs block]
+  (->> (range 0 (- (alength xs) (long block)) block)
+       (map (fn [i] (boolean (some #(< 1e-3 (Math/abs (aget xs (int %)))) (range i (+ (long i) (long block)) 7)))))
+       (partition-by identity)
+       (mapv (juxt first count))))
+
+(defn- spectrum-of ^doubles [^floats xs from n]
+  (spectrum/magnitudes (double-array (map #(aget xs (int %)) (range from (+ (long from) (long n)))))))
+
+(defn- likeness
+  "How alike two spectra are: the cosine between them."
+  [^doubles a ^doubles b]
+  (letfn [(dot [^doubles a ^doubles b] (areduce a i sum 0.0 (+ sum (* (aget a i) (aget b i)))))]
+    (/ (double (dot a b)) (Math/sqrt (* (double (dot a a)) (double (dot b b)))))))
+
+(deftest ^:soak the-recording-has-one-gap-and-then-the-same-spectrum
+  (doseq [{:keys [executable] :as kind} servers/udp-kinds]
+    (testing executable
+      (let [file  (doto (File/createTempFile "survival" ".wav") .deleteOnExit)
+            s     (sc/boot! (handle kind {:dummy-period-frames 1024}))
+            jack  (:environment (:jack (handle/state s)))
+            tones (sc/reconcile! s {:synthdefs [tone]
+                                    :tree (for [[i freq] (map-indexed vector [220 550 1370])] [:synth {:key [:tone i], :def :tone} {:freq freq}])})]
+        (is (:confirmed? tones))
+        ;; It hears on the same JACK server, which outlives the one that plays.
+        (with-open [listener ^Closeable (sc/boot! (sc/server {:port (sc/find-free-port), :load-synthdefs false
+                                                              :input-device (str (get jack "JACK_DEFAULT_SERVER") ":listener")}))]
+          (hear! jack)
+          (let [recording (sc/record! listener file {:bus (sc/audio-input-bus-group listener), :sample-format "float"})]
+            (sc/await-ended (sc/play listener (line:ar 0 0 2 :done-action :free-self)) {:timeout-ms 20000})
+            (event s :restored #(kill! s))
+            (hear! jack)
+            (sc/await-ended (sc/play listener (line:ar 0 0 2 :done-action :free-self)) {:timeout-ms 20000})
+            (sc/stop-recording! recording)))
+        (sc/quit! s)
+        (let [xs     (wav/samples file)
+              sound  (drop-while (complement first) (runs xs 1024))
+              n      65536
+              after  (- (alength xs) n)
+              before (* 1024 (long (reduce + (map second (take-while (complement first) (runs xs 1024))))))]
+          (println executable "recorded, in blocks of 23 ms:" (vec sound))
+          (is (= [true false true] (map first sound)) "one gap")
+          (is (< 0.99 (double (likeness (spectrum-of xs before n) (spectrum-of xs after n))))))))))
