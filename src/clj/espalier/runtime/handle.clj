@@ -163,12 +163,14 @@
   "One line: status, and the command line of a server of ours, or the address of
   another's."
   [^Server s]
-  (let [{:keys [status session process options]} @(.-state s)
+  (let [{:keys [status session process options kept]} @(.-state s)
         shown (str/upper-case (name status))]
     (cond
       process (str "#<Server " shown " [" (str/join " " (.command ^RunningServer process)) "]>")
       session (str "#<Server " shown " [" (name (:engine session)) " at " (:ip-address options) ":" (:port options)
                    " (" (name (:protocol options)) "), client " (:client-id session) " of " (:maximum-logins session) "]>")
+      (and options kept (not (:owner? kept)))
+              (str "#<Server " shown " [" (:ip-address options) ":" (:port options) "]>")
       :else   (str "#<Server " shown " [" (command-line s) "]>"))))
 
 (defn offline
