@@ -13,9 +13,10 @@
    [espalier.ugens :refer [line:ar out:ar sin-osc:ar]]
    [espalier.wav :as wav])
   (:import
-   (espalier.kernel ServerProcess)
+   (espalier.kernel ServerProcess ServerProcess$Spec)
    (java.io Closeable File)
    (java.net DatagramSocket InetSocketAddress)
+   (java.time Duration)
    (java.util.concurrent LinkedBlockingQueue TimeUnit)))
 
 (set! *warn-on-reflection* true)
@@ -178,13 +179,25 @@
       (sc/kill-all!)
       (is (= [:process-died :disconnected :lost] (seen :lost))))))
 
+(deftest what-ends-a-server-again-is-not-restored-for-ever
+  (let [s     (sc/boot! (handle {} {:restore-attempts 2}))
+        seen  (events s)
+        ;; A blob in place of a number is more than scsynth survives.
+        crash (fn [] (sc/send! s ["/n_run" (byte-array 8)]))]
+    (sc/on-lifecycle! s :restored (fn [_] (crash)))
+    (crash)
+    (is (= [:process-died :restoring :restored :process-died :restoring :restored :process-died :restore-failed :lost]
+           (filter #{:process-died :restoring :restored :restore-failed :lost} (seen :lost))))
+    (is (= :lost (sc/boot-status s)))))
+
 (deftest reboot-with-everything
-  (with-open [s ^Closeable (sc/boot! (sc/server (servers/options {})))]
+  (with-open [s ^Closeable (sc/boot! (sc/server (servers/options {} {:restore-by-hand true})))]
     (sc/reconcile! s (piece 3))
-    (let [before (told s), voice (sc/node s [:voice 1]), seen (events s)]
+    (let [by-hand (sc/add-synth! s :organ {:freq 500, :amp 0.001})
+          before (told s), voice (sc/node s [:voice 1]), seen (events s)]
       (sc/reboot! s {:restore true})
       (is (= [:quitting :process-quit :disconnected :quit :booting :process-booted :connecting :restored :connected :booted] (seen :booted)))
-      (is (= [before {:freq 101.0}] [(told s) (sc/get-controls voice [:freq])]))
+      (is (= [before {:freq 101.0} {:freq 500.0}] [(told s) (sc/get-controls voice [:freq]) (sc/get-controls by-hand [:freq])]))
       (sc/reboot! s)
       (is (= [] (:children (told s))) "as ever")
       (is (= :dead-entity (error-of #(sc/get-controls voice [:freq])))))))
@@ -246,6 +259,22 @@
           ;; On a machine that others keep busy everything takes its time, a boot too.
           (is (< (long (last times)) (max 2000 (* 3 (long boot))))))
         (sc/quit! s)))))
+
+(deftest ^:soak a-machine-whose-jack-is-another
+  (let [jackd (fn [rate] (ServerProcess/start (ServerProcess$Spec. ["jackd" "-n" "espalier-test" "-r" "--no-mlock" "-d" "dummy" "-r" rate "-p" "64"])))
+        first-jack ^ServerProcess (jackd "44100")
+        s     (sc/server {:port (sc/find-free-port), :load-synthdefs false, :input-device "espalier-test:us", :on-lost :restore, :restore-attempts 100})]
+    (is (servers/eventually #(= :none (error-of (fn [] (sc/boot! s))))))
+    (sc/reconcile! s (piece 3))
+    (let [before (told s), seen (events s)]
+      (event s :boot-failed #(servers/signal! "KILL" (.pid first-jack)))
+      (let [second-jack ^ServerProcess (jackd "48000")]
+        (try
+          (is (contains? (set (seen :booted)) :restored))
+          (is (= [before 48000.0] [(told s) (:target-sample-rate-hz (sc/status s))]))
+          (finally
+            (sc/quit! s)
+            (.end second-jack nil Duration/ZERO (Duration/ofSeconds 5))))))))
 
 (defn- jack!
   "Runs one of JACK's own programs for a private JACK server, and returns what it prints."

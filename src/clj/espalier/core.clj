@@ -191,7 +191,7 @@
               :offline). The :restored event has the report. A handle that was lost
               gets back what it had then
 
-  Throws what `quit!` and `boot!` throw.
+  Throws what `quit!` and `boot!` throw, and `:espalier.error/server-not-restored`.
 
       (sc/reboot! s {:restore true})"
   ([s] (reboot! s {}))
@@ -242,7 +242,7 @@
       quit!                    :quitting :process-quit :disconnected :quit
       quit! of another's       :quitting :disconnected :quit
       the process died         :process-died(:exit-code :reason) :disconnected :lost(:why)
-      the server is silent     :server-silent(:patience-ms) [:process-quit] :disconnected :lost(:why)
+      the server is silent     :server-silent(:patience-ms :reason) [:process-quit] :disconnected :lost(:why)
       the connection ended     :connection-closed [:process-quit] :disconnected :lost(:why)
       … of one that restores   … :disconnected :restoring(:why :attempt :pause-ms), then as boot! from :process-booted
                                or connect! on, with :restored(:report) before :connected

@@ -37,12 +37,13 @@
   (some-> watch .countDown))
 
 (defn- remembered
-  "What a login knows, for the next one to be the same: its part of `:memory` is what
-  `espalier.runtime.restoration` remembers."
+  "What the next login must know to be the same: who we are, and what
+  `espalier.runtime.restoration` remembers, or the exception that it threw."
   [s {:keys [owner? client-id]}]
-  {:owner? owner?, :client-id client-id, :memory (try (restoration/remember s)
-                                                             ;; A loss must be dealt with all the same: who would restore it is told.
-                                                             (catch Exception e e))})
+  {:owner?    owner?
+   :client-id client-id
+   ;; A loss must be dealt with all the same.
+   :memory    (try (restoration/remember s) (catch Exception e e))})
 
 (defn- what-next
   "What brings a lost server back."
@@ -213,15 +214,25 @@
       (emit! s :connect-failed {:error e})
       (throw e))))
 
+(defn- not-restored [^Throwable e]
+  (error/error :server-not-restored (str "What was there could not be made again: " (ex-message e)) {} e))
+
 (defn- restore!
   "Makes all as it was when `kept` was remembered; returns the report. Nobody else has the
-  session as yet."
+  session as yet.
+
+  Throws `:espalier.error/server-not-restored`, and `:espalier.error/server-cannot-boot`
+  where a server of ours ends meanwhile."
   [s {:keys [owner?] :as session} opts {:keys [memory]}]
-  ;; On a server that has lived on, what is left of us is in the way.
-  (when (instance? Throwable memory) (throw memory))
-  (when-not owner? (session/clear! session opts))
-  (binding [handle/*restores* s]
-    (restoration/restore-login! s memory {:by-hand (:restore-by-hand opts)})))
+  (try
+    (when (instance? Throwable memory) (throw memory))
+    ;; On a server that has lived on, what is left of us is in the way.
+    (when-not owner? (session/clear! session opts))
+    (binding [handle/*restores* s]
+      (restoration/restore-login! s memory {:by-hand (:restore-by-hand opts)}))
+    (catch InterruptedException e (throw e))
+    (catch Exception e
+      (throw (if (= :espalier.error/server-cannot-boot (error/code e)) e (not-restored e))))))
 
 (defn- log-in!
   "Logs in, restores what is `kept`, unless that is nil, and is online then."
@@ -253,7 +264,7 @@
   [^Server s opts ^Throwable e status more]
   (let [{:keys [jack session] ^RunningServer process :process :as state} @(.-state s)
         e (if (or (nil? process) (not (instance? Exception e)) (instance? InterruptedException e)
-                  (= :espalier.error/server-cannot-boot (error/code e)))
+                  (contains? #{:espalier.error/server-cannot-boot :espalier.error/server-not-restored} (error/code e)))
             e
             (boot/login-failure process jack opts e))]
     (stop-watch! state)
