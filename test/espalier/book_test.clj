@@ -2,6 +2,7 @@
   "What the pages of the book show is typed here as it stands, and returns what they say."
   (:require
    [clojure.java.io :as io]
+   [clojure.string :as str]
    [clojure.test :refer [deftest is use-fixtures]]
    [espalier.core :as sc]
    [espalier.markdown :as markdown]
@@ -17,11 +18,11 @@
 (defn- call-with-sounds
   "Calls `f` with what to type in place of the names of sound files, which are gone afterwards."
   [f]
-  (let [kick (File/createTempFile "kick" ".wav"), take (File/createTempFile "take" ".wav")]
+  (let [kick (File/createTempFile "kick" ".wav"), take (File/createTempFile "take" ".wav"), evening (File/createTempFile "evening" ".edn")]
     (AudioSystem/write (AudioInputStream. (ByteArrayInputStream. (byte-array 128)) (AudioFormat. 48000 16 1 true false) 64)
                        AudioFileFormat$Type/WAVE kick)
-    (try (f {"kick.wav" (.getPath kick), "take.wav" (.getPath take)})
-         (finally (run! io/delete-file [kick take])))))
+    (try (f {"kick.wav" (.getPath kick), "take.wav" (.getPath take), "evening.edn" (.getPath evening)})
+         (finally (run! io/delete-file [kick take evening])))))
 
 (defn- type-page [path & [{:keys [after] :as options}]]
   (call-with-sounds
@@ -60,3 +61,10 @@
 
 (deftest how-it-works
   (type-page "doc/how-it-works.md"))
+
+(deftest from-java
+  (let [program (slurp "examples/plain-java/src/main/java/Rehearse.java")
+        blocks  (map second (re-seq #"(?s)```java\n(.*?)```" (slurp "doc/java.md")))]
+    (is (seq blocks))
+    (doseq [block blocks]
+      (is (str/includes? program block)))))

@@ -226,8 +226,8 @@
   `(call-with-server ~(or opts {}) (fn [~s] ~@body)))
 
 (defn on-lifecycle!
-  "Calls `f` with each lifecycle event, on a thread of its own, in their order.
-  Returns an id for `off!`.
+  "Calls `f`, a function or a `Consumer` of Java's, with each lifecycle event, on a thread
+  of its own, in their order. Returns an id for `off!`.
 
   `events`  the name of the one to hear of, or a collection; without it all
 
@@ -515,8 +515,9 @@
                          (merge {:colours (boolean (terminal?))} (select-keys opts [:ids :controls :depth :colours])))))))
 
 (defn on-osc!
-  "Calls `f` with each message from the server that fits, on a thread of its own,
-  in their order. Returns an id for `off!`. Handlers stay through quit and boot.
+  "Calls `f`, a function or a `Consumer` of Java's, with each message from the server that
+  fits, on a thread of its own, in their order. Returns an id for `off!`. Handlers stay
+  through quit and boot.
 
   `pattern`  an address `\"/tr\"`; the beginning of a message `[\"/n_end\" 1000]`; or a
              predicate on the message
@@ -525,7 +526,7 @@
   A handler that throws is reported as the lifecycle event :handler-failed and
   goes on; one that blocks delays nobody else.
 
-  Throws `:espalier.error/invalid-pattern`.
+  Throws `:espalier.error/invalid-pattern`, `:espalier.error/no-function`.
 
       (sc/on-osc! s [\"/tr\" 1000] (fn [[_ node id value]] …))"
   ([s pattern f] (on-osc! s pattern f {}))
@@ -655,8 +656,8 @@
        (moment/request! s request opts)))))
 
 (defn call-at
-  "Calls `f` and sends what it asks of the server `s` as one moment; `at` is sugar over
-  it, and says all about it."
+  "Calls `f`, a function or a `Callable`, and sends what it asks of the server `s` as one
+  moment; `at` is sugar over it, and says all about it."
   [s when-or-options f]
   (moment/call-at s when-or-options f))
 

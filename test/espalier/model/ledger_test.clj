@@ -82,12 +82,19 @@
              [[alloc] [alloc sine ["/b_zero" 3]]]
              [[file ["/b_zero" 3]] [file ["/b_zero" 3]]]
              [[alloc sine] [alloc ["/b_fill" 3 0 9 1.0] sine]]
+             [[["/b_alloc" 3 8 2] ["/b_fill" 3 0 9 1.0] sine] [["/b_alloc" 3 8 2] ["/b_fill" 3 0 9 1.0] sine]]
+             [[file sine] [file sine]]
              [[alloc ["/b_fill" 3 0 9 1.0] ["/b_gen" 3 "sine1" 3 1.0]] [alloc ["/b_fill" 3 0 9 1.0] ["/b_gen" 3 "sine1" 3 1.0]]]
              [[alloc ["/b_read" 3 "kick.wav" 0 -1 0 0]] [alloc ["/b_read" 3 "kick.wav" 0 -1 0 1] ["/b_close" 3]]]
-             [[alloc {:copy ["/b_gen" 3 "copy" 0 4 0 -1], :of [["/b_alloc" 4 8 1] ["/b_fill" 4 0 8 1.0]]}]
+             [[alloc ["/b_gen" 3 "copy" 9 3 0 8]] [alloc ["/b_gen" 3 "copy" 9 3 0 8]]]
+             [[alloc {:copy ["/b_gen" 3 "copy" 0 0 0 -1], :of [["/b_alloc" 0 8 1] ["/b_fill" 0 0 8 1.0]]}]
               [alloc ["/b_alloc" 4 8 1] ["/b_fill" 4 0 8 1.0] ["/b_gen" 3 "copy" 0 4 0 -1] ["/b_free" 4]]]]]
       (testing requests
         (is (= wanted (steps (apply after requests) 3)))))))
+
+(deftest steps-for-another-buffer
+  (is (= [["/b_alloc" 7 8 1] ["/b_gen" 7 "copy" 4 7 0 2] {:copy ["/b_gen" 7 "copy" 0 0 0 -1], :of [["/b_alloc" 0 8 1]]}]
+         (ledger/for-buffer [["/b_alloc" 3 8 1] ["/b_gen" 3 "copy" 4 3 0 2] {:copy ["/b_gen" 3 "copy" 0 0 0 -1], :of [["/b_alloc" 0 8 1]]}] 7))))
 
 (deftest what-cannot-be-known-is-said
   (is (= "it was made from buffer 4, and how that was made is not known"
@@ -98,7 +105,7 @@
       (is (= "more was sent for it, or for all buffers together, than is kept" (get-in l [:buffers 3 :why])))
       (is (= [["/b_alloc" 4 8 1]] (steps l 4)))
       (is (= (:cost l) (get-in l [:buffers 4 :sum]))))
-    (let [l (apply after ["/b_alloc" 3 1024 1] (repeat 5000 ["/b_gen" 3 "normalize" 1.0]))]
+    (let [l (apply after ["/b_alloc" 3 1024 1] (repeat 4200 ["/b_gen" 3 "normalize" 1.0]))]
       (is (some? (get-in l [:buffers 3 :why]))))))
 
 (deftest samples-that-are-sent-again-cost-no-more

@@ -17,7 +17,7 @@
 
 (defn- snapshot-of [more]
   (snapshot/of (merge {:engine :scsynth, :client-id 0, :maximum-logins 1, :options {:port 57110, :on-lost +}
-                       :state (state/initial), :ledger ledger/initial, :synthdefs {}, :blocks {:buffer [], :control-bus [], :audio-bus []}, :roots {}}
+                       :state (state/initial), :ledger ledger/initial, :synthdefs {}, :freed {}, :blocks {:buffer [], :control-bus [], :audio-bus []}, :roots {}}
                       more)))
 
 (def ^:private playing
@@ -35,11 +35,11 @@
                   [["/s_new" "bell" 1001 0 1000 "freq" 330.0] ["/s_new" "espalier-recorder-2" 1002 0 1 "buffer" 4]
                    ["/b_alloc" 4 65536 2] ["/b_alloc" 5 64 1] ["/c_set" 3 0.5 4 0.0]])
         x (snapshot-of {:state playing, :ledger l, :blocks {:buffer [[4 1] [5 1]], :control-bus [[3 2]], :audio-bus []}
-                        :synthdefs {"bell" instruments/bell, "espalier-recorder-2" {}}})]
+                        :synthdefs {"espalier-recorder-2" {}}, :freed {"bell" instruments/bell, "pad" {}}})]
     (is (= [{:id 1000, :in 1, :kind :group} {:id 1001, :in 1000, :kind :synth, :def "bell", :controls {"freq" 330.0}}] (:nodes x)))
     (is (= {5 {:steps [["/b_alloc" 5 64 1]]}} (:buffers x)))
     (is (= [[5 1]] (:buffer (:blocks x))))
-    (is (= ["bell"] (keys (:synthdefs x))))
+    (is (= [{} {"bell" instruments/bell}] [(:synthdefs x) (:freed x)]) "of what was freed, what plays")
     (is (= {3 0.5} (:bus-values x)) "all begin with 0")
     (is (= {:port 57110} (:options x)) "a function cannot be written")))
 
@@ -62,7 +62,8 @@
 
 (deftest what-is-none-is-refused
   (let [x (snapshot-of {})]
-    (doseq [bad [nil 5 {} [] (assoc x :espalier/snapshot 99) (dissoc x :nodes) (assoc x :buffers []) (assoc x :espalier/snapshot "1")]]
+    (doseq [bad [nil 5 {} [] (assoc x :espalier/snapshot 99) (dissoc x :nodes) (assoc x :buffers []) (assoc x :loads [["/quit"]])
+                 (assoc x :buffers {3 {:steps [["/quit"]]}}) (assoc x :buffers {3 {:steps [{:copy ["/b_gen" 3 "copy" 0 4 0 -1], :of [["/n_free" 1]]}]}}) (assoc x :espalier/snapshot "1")]]
       (is (= :invalid-snapshot (servers/error-of #(snapshot/check bad))) (pr-str bad)))
     (is (re-find #"version 99.* up to 1" (ex-message (servers/thrown #(snapshot/check (assoc x :espalier/snapshot 99))))))))
 
@@ -70,11 +71,13 @@
   (let [x {:nodes [{:id 10, :in 1, :kind :group} {:id 11, :in 10, :kind :group} {:id 12, :in 11, :kind :synth, :root 10}
                    {:id 13, :in 1, :kind :synth} {:id 14, :in 1, :kind :synth, :root 1}]
            :declared {1 {}, 10 {}}}
-        ids (fn [what] (mapv :id (snapshot/wanted-nodes x what)))]
-    (is (= [10 11 12 14] (ids #{:declared})))
-    (is (= [10 11 13] (ids #{:by-hand})))
-    (is (= [10 11 12 13 14] (ids snapshot/what)))
-    (is (= [] (ids #{:buffers})))))
+        ids (fn [by-hand?] (mapv :id (snapshot/wanted-nodes x by-hand?)))]
+    (is (= [10 11 12 14] (ids false)))
+    (is (= [10 11 12 13 14] (ids true)))))
+
+(deftest mapped-to-what-is-not-there
+  (is (= {"a" "c8", "b" [1.0 "a4"]}
+         (snapshot/mapped-beyond {:controls {"a" "c8", "b" [1.0 "a4"], "c" "c7", "d" "a3", "e" 9.0}} {:control-bus-channel-count 8, :audio-bus-channel-count 4}))))
 
 (deftest requests
   (is (= [["/g_new" 10 1 1] ["/p_new" 11 1 10] ["/s_new" "bell" 12 1 10 "freq" 330.0] ["/n_run" 10 0]]

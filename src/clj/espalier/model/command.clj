@@ -69,22 +69,16 @@
 
 ;; ---- errors
 
-(defn- shown
-  "A value in a message: short, whatever it is."
-  [x]
-  (let [s (binding [*print-length* 8, *print-level* 3] (pr-str x))]
-    (if (< 80 (count s)) (str (subs s 0 80) "…") s)))
-
 (defn- invalid [command arg-name value expected]
   (error/error :invalid-argument
-               (str command " wants as " arg-name " " expected ", not " (shown value) ". (sc/doc-command " command ") tells more.")
+               (str command " wants as " arg-name " " expected ", not " (error/shown value) ". (sc/doc-command " command ") tells more.")
                {:command command, :argument arg-name, :value value, :expected expected}))
 
 (defn- check-names [command args arg-names]
   (doseq [k (keys args)]
     (when-not (some #(= k %) arg-names)
       (throw (error/error :unknown-argument
-                          (str command " has no argument " (shown k) "." (error/hint k arg-names)
+                          (str command " has no argument " (error/shown k) "." (error/hint k arg-names)
                                " (sc/doc-command " command ") lists them.")
                           {:command command, :argument k})))))
 

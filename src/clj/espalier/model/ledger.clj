@@ -32,12 +32,15 @@
 (def ^:private node-commands
   #{"/s_new" "/n_set" "/n_setn" "/n_fill" "/n_map" "/n_mapn" "/n_mapa" "/n_mapan"})
 
-(def ^:private buffer-commands
+(def buffer-commands
+  "The addresses of those that make or fill a buffer."
   #{"/b_alloc" "/b_allocRead" "/b_allocReadChannel" "/b_read" "/b_readChannel" "/b_set" "/b_setn" "/b_fill" "/b_zero" "/b_gen" "/b_close" "/b_free"})
 
 (def ^:private bus-commands #{"/c_set" "/c_setn" "/c_fill"})
 
-(def ^:private load-commands #{"/d_load" "/d_loadDir"})
+(def load-commands
+  "The addresses of those that load SynthDefs from files."
+  #{"/d_load" "/d_loadDir"})
 
 (def commands
   "The addresses of the requests that leave something behind."
@@ -260,18 +263,40 @@
                       (recur (seq (drop n (cons x more))) (conj found ["/b_setn" id start n (floats-of (take n (cons x more)))]))))
                   found))))
 
-(defn- source
-  "The buffer that a request generates from, or nil."
-  [[_ _ routine a b]]
-  (case routine "copy" b, "PreparePartConv" a, nil))
+(defn source-place
+  "Where in a request the number is of the buffer that it generates from; nil where there is none."
+  [[address _ routine]]
+  (when (= "/b_gen" address)
+    (case routine "copy" 4, "PreparePartConv" 3, nil)))
 
-(defn- clears? [[_ _ routine flags]]
-  (and (contains? #{"sine1" "sine2" "sine3" "cheby"} routine) (number? flags) (bit-test (long flags) 2)))
+(defn for-buffer
+  "Steps of a buffer for one with another number."
+  [steps id]
+  (mapv (fn [step]
+          (if (map? step)
+            (assoc-in step [:copy 1] id)
+            (let [place (source-place step)]
+              ;; Here it is only in those that copy within one buffer.
+              (cond-> (assoc step 1 id) place (assoc place id)))))
+        steps))
+
+(defn- copy-of
+  "The step of a request that generates from another buffer, which was made by steps; that has the
+  number 0 here, whichever it was."
+  [request place steps]
+  {:copy (assoc request place 0), :of (for-buffer steps 0)})
+
+(defn- clears?
+  "Whether a request writes a buffer, which was made by `steps`, anew as a whole. Of one with more
+  channels than one it leaves all as it is."
+  [[[made _ _ channels]] [_ _ routine flags]]
+  (and (= "/b_alloc" made) (= 1 channels)
+       (contains? #{"sine1" "sine2" "sine3" "cheby"} routine) (number? flags) (bit-test (long flags) 2)))
 
 (defn- emptied
   "The steps of a buffer without what has filled it so far."
   [steps]
-  (if (= "/b_alloc" (first (first steps))) [(first steps)] steps))
+  (subvec steps 0 1))
 
 (defn- buffer-step [{:keys [buffers] :as ledger} [address id :as request]]
   (case address
@@ -284,11 +309,12 @@
     "/b_close"                     (if-let [steps (:steps (get buffers id))]
                                      (assoc-in ledger [:buffers id :steps] (mapv (fn [step] (if (and (vector? step) (= "/b_read" (first step))) (assoc step 6 0) step)) steps))
                                      ledger)
-    "/b_gen"                       (let [from (source request), steps (:steps (get buffers id))]
+    "/b_gen"                       (let [place (source-place request), from (when place (nth request place nil)), steps (:steps (get buffers id))]
                                      (cond
                                        (nil? steps)                ledger
-                                       (nil? from)                 (with-steps ledger id (conj (if (clears? request) (emptied steps) steps) request))
-                                       (:steps (get buffers from)) (add-steps ledger id [{:copy request, :of (:steps (get buffers from))}])
+                                       (clears? steps request)     (with-steps ledger id (conj (emptied steps) request))
+                                       (or (nil? from) (= id from)) (add-steps ledger id [request])
+                                       (:steps (get buffers from)) (add-steps ledger id [(copy-of request place (:steps (get buffers from)))])
                                        :else                       (unknown-from ledger id (str "it was made from buffer " from ", and how that was made is not known"))))
     (add-steps ledger id [request])))
 

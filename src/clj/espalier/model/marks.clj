@@ -75,7 +75,7 @@
   (nesting/tree (into [] (map-indexed (fn [i [node p]] [(if-let [m (get marks i)] (assoc node :marks m) node) p])) rows)))
 
 (defn- settled
-  "The marks that a node keeps behind the edits; what is set shows what it was."
+  "The tree without marks that say nothing."
   [tree]
   (nesting/tree
     (mapv (fn [[{:keys [marks] :as node} p]]

@@ -8,7 +8,7 @@
 
 (set! *warn-on-reflection* true)
 
-(defn bus-count
+(defn- bus-count
   "How many control buses the world has."
   ^long [w]
   (long (:control-bus-channel-count (:options w))))

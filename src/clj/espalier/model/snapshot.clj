@@ -8,6 +8,7 @@
        :maximum-logins 1
        :options        {:port 57110, …}
        :synthdefs      {\"bell\" {:kind :synthdef, …}}
+       :freed          {}                                        ; of what plays, though it was freed, as by `play`
        :loads          [[\"/d_load\" \"kick.scsyndef\"]]
        :blocks         {:buffer [[3 1]], :control-bus [[0 2]], :audio-bus []}    ; first number, how many
        :buffers        {3 {:frame-count 1024, :channel-count 1, :steps [[\"/b_alloc\" 3 1024 1] …]}}
@@ -124,21 +125,24 @@
   `:state`      see `espalier.model.state`
   `:ledger`     see `espalier.model.ledger`
   `:synthdefs`  by name those that were sent from here
+  `:freed`      by name those of these that were freed, of which something may play on
   `:blocks`     by space, :buffer, :control-bus or :audio-bus, what is taken: `[first-number count]` each
   `:roots`      what is declared, see `espalier.runtime.declared`"
-  [{:keys [engine client-id maximum-logins options state ledger synthdefs blocks roots] :as known}]
-  (let [own (own-buffers known)]
+  [{:keys [engine client-id maximum-logins options state ledger synthdefs freed blocks roots] :as known}]
+  (let [own   (own-buffers known)
+        nodes (nodes-of known)]
     {:espalier/snapshot version
      :engine         engine
      :client-id      client-id
      :maximum-logins maximum-logins
      :options        (into {} (filter (fn [[_ x]] (plain? x))) options)
      :synthdefs      (into {} (remove (fn [[n _]] (ours? n))) synthdefs)
+     :freed          (apply dissoc (select-keys freed (keep :def nodes)) (keys synthdefs))
      :loads          (:loads ledger)
      :blocks         (update blocks :buffer (fn [rows] (into [] (remove (fn [[id]] (own id))) rows)))
      :buffers        (buffers-of known own)
      :bus-values     (values-of (:buses ledger))
-     :nodes          (nodes-of known)
+     :nodes          nodes
      :declared       (into (sorted-map)
                            (map (fn [[root {:keys [rows shared? prune once buses buffers], by-key :keys}]]
                                   [root {:rows    (mapv (fn [[node parent]] [(dissoc node :synthdef) parent]) rows)
@@ -150,9 +154,10 @@
 ;; ---- and of its server
 
 (defn control-buses
-  "The control buses of a snapshot whose values are to be known, sorted."
-  [{:keys [blocks bus-values]}]
-  (into (sorted-set) cat [(keys bus-values) (mapcat (fn [[id n]] (range id (+ (long id) (long n)))) (:control-bus blocks))]))
+  "The control buses of a snapshot whose values are to be known, those below `limit`, sorted."
+  [{:keys [blocks bus-values]} limit]
+  (into (sorted-set) (comp cat (filter #(< -1 (long %) (long limit))))
+        [(keys bus-values) (mapcat (fn [[id n]] (range id (+ (long id) (long n)))) (:control-bus blocks))]))
 
 (defn runs
   "Numbers, sorted, as runs of no more than `most`: `[first count]` each.
@@ -234,14 +239,22 @@
       (update :loads #(mapv plain-step %))
       ;; What has them print as one line is left behind.
       (update :synthdefs update-vals #(with-meta % nil))
+      (update :freed update-vals #(with-meta % nil))
       (update :declared update-vals (fn [root] (update root :buffers update-vals #(update % :spec plain-spec))))))
 
 (defn- invalid [says seen]
   (error/error :invalid-snapshot (str says " A snapshot is what (sc/snapshot s) returns, or the same read from a file by clojure.edn/read-string.")
                {:seen seen}))
 
+(defn- step?
+  "Whether x may be a step by which a buffer is made."
+  [x]
+  (if (map? x)
+    (and (step? (:copy x)) (vector? (:of x)) (every? step? (:of x)))
+    (and (vector? x) (contains? ledger/buffer-commands (first x)) (nat-int? (second x)))))
+
 (def ^:private parts
-  {:engine keyword?, :client-id nat-int?, :maximum-logins pos-int?, :options map?, :synthdefs map?, :loads vector?, :blocks map?
+  {:engine keyword?, :client-id nat-int?, :maximum-logins pos-int?, :options map?, :synthdefs map?, :freed map?, :loads vector?, :blocks map?
    :buffers map?, :bus-values map?, :nodes vector?, :declared map?})
 
 (defn check
@@ -259,6 +272,9 @@
     (doseq [[k good?] parts]
       (when-not (good? (get x k))
         (throw (invalid (str "This snapshot is damaged: its " k " is " (binding [*print-length* 4, *print-level* 2] (pr-str (get x k))) ".") (get x k)))))
+    (when-let [bad (or (first (remove step? (mapcat (comp :steps val) (:buffers x))))
+                       (first (remove #(and (vector? %) (contains? ledger/load-commands (first %))) (:loads x))))]
+      (throw (invalid (str "This snapshot is damaged: by " (binding [*print-length* 4, *print-level* 2] (pr-str bad)) " nothing is made that it could have.") bad)))
     (-> x
         (update :buffers update-vals (fn [{:keys [steps] :as b}]
                                        (cond-> b steps (assoc :steps (map-steps steps (fn [xs] (if (string? xs) (floats-in xs) xs)))))))
@@ -279,11 +295,6 @@
   (cond-> node
     (:controls node) (update :controls (fn [controls] (wiring/moved (update-vals controls #(moved-value % ids)) (get numbers def) ids)))))
 
-(defn moved-steps
-  "Steps of a buffer for one with another number."
-  [steps to]
-  (mapv (fn [step] (if (map? step) (assoc-in step [:copy 1] to) (assoc step 1 to))) steps))
-
 (defn moved
   "A snapshot with other numbers: `ids` has by :nodes, :buffers, :control-buses and :audio-buses
   the new ones of the old ones that change. Buffers have the number that each `:was`.
@@ -298,7 +309,7 @@
                   (assoc x :id (get (case rate :audio audio-buses :control control-buses buffers) id id)))]
       (-> snapshot
           (update :blocks (fn [blocks] (into {} (map (fn [[k rows]] [k (mapv (fn [[id n]] [(get (space k) id id) n]) rows)])) blocks)))
-          (update :buffers (fn [all] (into (sorted-map) (map (fn [[id b]] (let [to (get buffers id id)] [to (cond-> (assoc b :was id) (:steps b) (update :steps moved-steps to))]))) all)))
+          (update :buffers (fn [all] (into (sorted-map) (map (fn [[id b]] (let [to (get buffers id id)] [to (cond-> (assoc b :was id) (:steps b) (update :steps ledger/for-buffer to))]))) all)))
           (update :bus-values update-keys #(get control-buses % %))
           (update :nodes (fn [all] (mapv (fn [x] (cond-> (moved-controls (update (update x :id node) :in node) ids numbers) (:root x) (update :root node))) all)))
           (update :declared (fn [roots]
@@ -314,15 +325,18 @@
 
 ;; ---- what is to be done
 
-(def what
-  "What of a snapshot can be restored." #{:synthdefs :buffers :buses :declared :by-hand})
+(defn mapped-beyond
+  "The controls of a node that are mapped to buses which a server with these limits has not."
+  [{:keys [controls]} {:keys [control-bus-channel-count audio-bus-channel-count]}]
+  (let [beyond? (fn [x] (and (string? x)
+                             (<= (long (if (str/starts-with? x "a") audio-bus-channel-count control-bus-channel-count)) (long (parse-long (subs x 1))))))]
+    (into {} (filter (fn [[_ x]] (if (vector? x) (some beyond? x) (beyond? x)))) controls)))
 
 (defn wanted-nodes
-  "The nodes of a snapshot that are to be made: those that were declared, those that were made
-  by hand, or both, with the groups that they are in."
-  [{:keys [nodes declared]} what]
-  (let [asked? (fn [{:keys [id root]}]
-                 (if root (contains? what :declared) (or (contains? what :by-hand) (and (contains? what :declared) (contains? declared id)))))
+  "The nodes of a snapshot that are to be made: those that were declared, with those that were made
+  by hand or without them, and the groups that they are in."
+  [{:keys [nodes declared]} by-hand?]
+  (let [asked? (fn [{:keys [id root]}] (or by-hand? root (contains? declared id)))
         by-id  (into {} (map (juxt :id identity)) nodes)
         wanted (reduce (fn [wanted {:keys [id] :as node}]
                          (if (asked? node)

@@ -54,14 +54,14 @@
                        (writing (reading acc)))))]
      (:total (reduce step {:left readers, :free 0, :total 0} (map-indexed vector ugens))))))
 
-(def ^:private of-every-table
-  "What SynthDefs are made with beside UGens that have a name of their own."
+(def unlisted
+  "What SynthDefs are made with beside the UGens of the table; every server has it."
   #{"AudioControl" "BinaryOpUGen" "Control" "LagControl" "MulAdd" "Sum3" "Sum4" "TrigControl" "UnaryOpUGen"})
 
 (defn- most-wires
   "What `wire-count` is at the most: a UGen that is in no table may write apart."
   [d known]
-  (wire-count d (fn [ugen] (or (apart ugen) (not (or (nil? known) (contains? known ugen) (of-every-table ugen)))))))
+  (wire-count d (fn [ugen] (or (apart ugen) (not (or (nil? known) (contains? known ugen) (unlisted ugen)))))))
 
 ;; ---- problems
 

@@ -115,6 +115,8 @@
                        :declared (declared/memory)
                        ;; By name the SynthDefs that were sent from here, values.
                        :defined (atom {})
+                       ;; And of those that were freed, what still plays.
+                       :undefined (atom {})
                        :maximum-node-count maximum-node-count
                        ;; What this server was seen to have for SynthDefs, and the names of those that it may not have taken. Of
                        ;; another's, and where it has loaded some at boot, which may have given it more wires, the options do not tell.

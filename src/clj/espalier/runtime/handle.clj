@@ -18,7 +18,8 @@
    (espalier.kernel RunningServer)
    (java.io Closeable Writer)
    (java.util.concurrent TimeUnit)
-   (java.util.concurrent.locks ReentrantLock)))
+   (java.util.concurrent.locks ReentrantLock)
+   (java.util.function Consumer)))
 
 (set! *warn-on-reflection* true)
 
@@ -88,16 +89,20 @@
                             {:event event}))))
     (set wanted)))
 
-(defn- check-function [f]
-  (when-not (ifn? f)
-    (throw (error/error :no-function (str "A handler is a function of one argument, not " (pr-str f) ".") {:handler f}))))
+(defn- handler
+  "A handler as a function: Java has `Consumer`s."
+  [f]
+  (cond
+    (ifn? f)               f
+    (instance? Consumer f) (fn [x] (.accept ^Consumer f x))
+    :else (throw (error/error :no-function (str "A handler is a function of one argument, or a Consumer, not " (pr-str f) ".") {:handler f}))))
 
 (defn on-lifecycle!
   "See `espalier.core/on-lifecycle!`; `wanted` of nil is all events."
   [^Server s wanted f]
   (state s)
-  (check-function f)
-  (let [id     (Object.)
+  (let [f      (handler f)
+        id     (Object.)
         wanted (some-> wanted check-events)
         ;; A listener that throws when it is told of a fault would be told again for ever.
         listen (fn [event]
@@ -225,8 +230,7 @@
   "See `espalier.core/on-osc!`."
   [^Server s pattern f once?]
   (state s)
-  (check-function f)
-  (dispatch/handle! (.-dispatcher s) pattern f once?))
+  (dispatch/handle! (.-dispatcher s) pattern (handler f) once?))
 
 (defn behind!
   "Calls `f` behind the messages that wait for a handler of `on-osc!`, on its thread."

@@ -180,7 +180,7 @@
   (let [^ArrayList items (.-items m), ^ArrayList undo (.-undo m), ^ArrayList later (.-later m), ^ArrayList afterwards (.-afterwards m)
         n-items (.size items), n-undo (.size undo), n-later (.size later), n-afterwards (.size afterwards)]
     (try
-      (binding [*moment* m] (realised (f)))
+      (binding [*moment* m] (realised (.call ^Callable f)))
       (catch Throwable e
         (.clear (.subList items n-items (.size items)))
         (.clear (.subList later n-later (.size later)))

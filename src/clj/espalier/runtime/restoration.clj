@@ -11,6 +11,7 @@
    [clojure.string :as str]
    [espalier.model.control :as control]
    [espalier.model.error :as error]
+   [espalier.model.ledger :as model.ledger]
    [espalier.model.message :as message]
    [espalier.model.nesting :as nesting]
    [espalier.model.options :as options]
@@ -58,7 +59,7 @@
 
 (defn- known-of
   "What `espalier.model.snapshot/of` wants to know of a session."
-  [s {:keys [engine client-id maximum-logins mirror ledger defined] :as session}]
+  [s {:keys [engine client-id maximum-logins mirror ledger defined undefined] :as session}]
   {:engine         engine
    :client-id      client-id
    :maximum-logins maximum-logins
@@ -66,6 +67,7 @@
    :state          (mirror/known mirror)
    :ledger         (ledger/known ledger)
    :synthdefs      @defined
+   :freed          @undefined
    :blocks         (entities/blocks session)
    :roots          (:roots (declared/known session))})
 
@@ -135,6 +137,13 @@
   [{:keys [snapshot]}]
   (update-vals (:synthdefs snapshot) #(wiring/numbers % @ugens)))
 
+(defn- with-mappings
+  "A node with those of its controls that are mapped to buses which the server has."
+  [{:keys [session] :as restoration} {:keys [id] :as node}]
+  (let [lost (snapshot/mapped-beyond node (:limits session))]
+    (run! (fn [[k x]] (lack! restoration :control [id k] (str "it was mapped to " (pr-str x) ", and this server has fewer buses"))) lost)
+    (cond-> node (seq lost) (update :controls #(reduce dissoc % (keys lost))))))
+
 (defn- reserve-nodes!
   "Reserves nodes, in their order; returns pairs of the node, with its new id and that of
   its group, and what gives the id back. Of those that have no place it is noted. `moved` has
@@ -172,10 +181,9 @@
 ;; ---- SynthDefs
 
 (defn- restore-synthdefs!
-  "Sends SynthDefs; returns how many the server has taken."
+  "Sends SynthDefs, those too that are to be freed again; returns how many the server has taken."
   [{:keys [s session snapshot opts] :as restoration}]
-  (let [defs (:synthdefs snapshot)
-        opts (select-keys opts [:timeout-ms])
+  (let [defs (merge (:freed snapshot) (:synthdefs snapshot))
         sent (try (when (seq defs) (synthdefs/add-synthdefs! s (vals defs) opts))
                   (catch clojure.lang.ExceptionInfo _
                     ;; One may be why none was taken.
@@ -205,11 +213,10 @@
 (defn- copy!
   "Does a step that copies from a buffer as that was then."
   [{:keys [s session opts] :as restoration} {:keys [copy of]}]
-  (let [tmp     (entities/add-block s :buffer nil nil)
-        source  (case (nth copy 2) "copy" 4, "PreparePartConv" 3)]
+  (let [tmp (entities/add-block s :buffer nil nil)]
     (try
-      (play-steps! restoration (:id tmp) (snapshot/moved-steps of (:id tmp)))
-      (moment/request! s (assoc copy source (:id tmp)) opts)
+      (play-steps! restoration (:id tmp) (model.ledger/for-buffer of (:id tmp)))
+      (moment/request! s (assoc copy (model.ledger/source-place copy) (:id tmp)) opts)
       (finally (if (contains? (:buffers (mirror/known (:mirror session))) (:id tmp))
                  (buffer/free! tmp {})
                  (entities/give-back! tmp session))))))
@@ -247,6 +254,7 @@
   "Makes a buffer; returns whether it is as it was."
   [{:keys [s session refillers] :as restoration} id {:keys [was why] [base & steps] :steps :as facts}]
   (let [refill (get refillers was)]
+    (when refill (ledger/refill-with! (:ledger session) id refill))
     (cond
       (and base (not (trying restoration :buffer id (make-base! restoration id base) true)))
       (do (make-empty! restoration id facts) false)
@@ -265,8 +273,11 @@
 
 (defn- restore-buffers!
   "Makes buffers; returns how many are as they were."
-  [{:keys [snapshot] :as restoration}]
-  (count (filter true? (for-all! (fn [[id facts]] (restore-buffer! restoration id facts)) (:buffers snapshot)))))
+  [{:keys [session snapshot] :as restoration}]
+  (let [limit (:buffer-count (:limits session))
+        fits? (fn [[id]] (or (< -1 (long id) (long limit))
+                             (lack! restoration :buffer id (str "this server has only " limit " buffers"))))]
+    (count (filter true? (for-all! (fn [[id facts]] (restore-buffer! restoration id facts)) (filterv fits? (:buffers snapshot)))))))
 
 ;; ---- buses
 
@@ -315,10 +326,9 @@
 
 ;; ---- what was declared
 
-(defn- restore-root!
-  "Has what was declared of a root be declared again, and mends what does not play so, where that
-  is asked for."
-  [{:keys [s session snapshot opts repair?] was-made-of :synthdefs :as restoration} there root]
+(defn- declare-root!
+  "Has what was declared of a root be declared again."
+  [{:keys [s session snapshot] was-made-of :synthdefs} there root]
   (let [{:keys [rows shared? prune once buses buffers], by-key :keys} (get-in snapshot [:declared root])
         nodes  (filterv (fn [{:keys [id], r :root}] (and (= root r) (contains? there id))) (:nodes snapshot))
         known  (:synthdefs (mirror/known (:mirror session)))
@@ -332,19 +342,20 @@
                        :keys      (into {} (filter (fn [[_ id]] (contains? there id))) by-key)
                        :synthdefs (into {} (keep (fn [{:keys [id was]}] (when-let [d (get was-made-of was)] [id d]))) nodes)
                        :buses     (update-vals buses (block :bus))
-                       :buffers   (update-vals buffers (block :buffer))})
-    (when repair?
-      (trying restoration :declared root (reconcile/repair! s (assoc opts :root root))))))
+                       :buffers   (update-vals buffers (block :buffer))})))
 
 (defn- restore-roots!
-  "Has all that was declared be declared again, where nobody has declared it otherwise meanwhile."
-  [{:keys [session snapshot] :as restoration} there]
-  (let [{:keys [nodes]} (mirror/known (:mirror session))]
-    (doseq [root (keys (:declared snapshot))
-            :when (not (contains? (:roots (declared/known session)) root))]
-      (if (= :group (:kind (get nodes root)))
-        (restore-root! restoration there root)
-        (lack! restoration :declared root "the group of which it was declared is not there")))))
+  "Has all that was declared be declared again, where nobody has declared it otherwise meanwhile, and
+  mends what does not play so, where that is asked for."
+  [{:keys [s session snapshot opts repair?] :as restoration} there]
+  (let [{:keys [nodes]} (mirror/known (:mirror session))
+        there? (fn [root] (or (= :group (:kind (get nodes root)))
+                              (lack! restoration :declared root "the group of which it was declared is not there")))
+        roots  (filterv there? (remove (:roots (declared/known session)) (keys (:declared snapshot))))]
+    ;; All before any is mended: to one root, what is of another within it is nothing that is too much.
+    (run! #(declare-root! restoration there %) roots)
+    (when repair?
+      (run! #(trying restoration :declared % (reconcile/repair! s (assoc opts :root %))) roots))))
 
 ;; ---- all together
 
@@ -361,7 +372,7 @@
 
 (defn- restored!
   "Makes what a restoration has to do so, and returns the report."
-  [{:keys [session legacy what] :as restoration}]
+  [{:keys [s session legacy by-hand? opts] :as restoration}]
   (let [began    (session/milliseconds)
         _        (when legacy (entities/inherit! session legacy))
         blocks   (claim-blocks! restoration)
@@ -375,10 +386,12 @@
         buffers  (restore-buffers! early)
         buses    (restore-buses! early)
         own      (own-groups restoration)
-        reserved (reserve-nodes! early (snapshot/wanted-nodes (:snapshot early) what) own)
+        reserved (reserve-nodes! early (mapv #(with-mappings early %) (snapshot/wanted-nodes (:snapshot early) by-hand?)) own)
         nodes    (into own (changed reserved))
         late     (assoc restoration :snapshot (assoc (moved nodes) :nodes (mapv first reserved)))
         there    (send-nodes! late reserved)]
+    (when-let [names (seq (keys (:freed (:snapshot restoration))))]
+      (trying restoration :synthdef (first names) (synthdefs/free-synthdefs! s names opts)))
     (restore-roots! late there)
     (pretty/teach! Report)
     (map->Report
@@ -407,7 +420,7 @@
         (restored! {:s s, :session session, :opts (select-keys opts [:timeout-ms]), :lacking (atom []), :repair? true
                     :snapshot snapshot, :synthdefs synthdefs, :refillers refillers
                     :legacy (when (= (:client-id snapshot) (:client-id session)) legacy)
-                    :what (if by-hand snapshot/what (disj snapshot/what :by-hand))})))))
+                    :by-hand? by-hand})))))
 
 ;; ---- snapshots
 
@@ -443,17 +456,19 @@
           (snapshot/written
             (snapshot/told known
                            (told-synths session (:nodes known) timeout-ms)
-                           (told-buses session (snapshot/control-buses known) timeout-ms))))))))
+                           (told-buses session (snapshot/control-buses known (:control-bus-channel-count (:limits session))) timeout-ms))))))))
 
 (defn- clear!
   "Frees what this client has on the server."
   [{:keys [s session opts] :as restoration}]
-  (let [{:keys [nodes blocks buffers bus-values declared]} (snapshot/of (known-of s session))
+  (let [{:keys [nodes blocks buffers bus-values]} (snapshot/of (known-of s session))
         own   (into #{} (map :id) nodes)
         tops  (remove #(contains? own (:in %)) nodes)
         taken (into #{} (mapcat (fn [[id n]] (range id (+ (long id) (long n))))) (:buffer blocks))]
     (when (seq tops)
-      (moment/call-at s nil (fn [] (run! (fn [{:keys [id]}] (moment/request! s ["/n_free" id] {})) tops)))
+      (run! #(mirror/ending! (:mirror session) (:id %)) nodes)
+      (doseq [some-tops (partition-all (most-at-once session) tops)]
+        (moment/call-at s nil (fn [] (run! (fn [{:keys [id]}] (moment/request! s ["/n_free" id] {})) some-tops))))
       (reconcile/settle! session (or (:timeout-ms opts) (:timeout-ms session))))
     (run! #(declared/forget-controls! session (:id %)) nodes)
     (declared/change! session assoc :roots {})
@@ -469,7 +484,7 @@
   (options/check-call opts #{:timeout-ms})
   (moment/refuse-inside! "restore!")
   (let [session     (handle/live s)
-        restoration {:s s, :session session, :opts opts, :lacking (atom []), :snapshot (snapshot/check x), :what snapshot/what}]
+        restoration {:s s, :session session, :opts opts, :lacking (atom []), :snapshot (snapshot/check x), :by-hand? true}]
     (declared/locked
       session
       (fn []
