@@ -2,7 +2,6 @@
   "What the pages of the book show is typed here as it stands, and returns what they say."
   (:require
    [clojure.java.io :as io]
-   [clojure.string :as str]
    [clojure.test :refer [deftest is use-fixtures]]
    [espalier.core :as sc]
    [espalier.markdown :as markdown]
@@ -61,10 +60,3 @@
 
 (deftest how-it-works
   (type-page "doc/how-it-works.md"))
-
-(deftest from-java
-  (let [program (slurp "examples/plain-java/src/main/java/Rehearse.java")
-        blocks  (map second (re-seq #"(?s)```java\n(.*?)```" (slurp "doc/java.md")))]
-    (is (seq blocks))
-    (doseq [block blocks]
-      (is (str/includes? program block)))))

@@ -68,7 +68,7 @@
     (is (= #{"slf4j-ext" "slf4j-log4j12" "log4j"} (set (mapcat #(inside "artifactId" %) (inside "exclusion" pom)))))
     (is (= (:version @installed) (first (inside "version" pom))))
     (is (= ["EPL-2.0"] (mapcat #(inside "name" %) (inside "license" pom))))
-    (is (= [(str/trim (output "git" "rev-parse" "HEAD"))] (inside "tag" pom)))
+    (is (= [(str/trim (output "git" "rev-parse" "HEAD"))] (inside "tag" pom)) "where it comes from")
     (is (= [] (inside "repository" pom)))))
 
 (def ^:private own-paths "What the jar has, or who depends on it has not." #"(^|/)(dev|test|src/clj|resources|target/classes)$")
@@ -121,12 +121,12 @@
 (defn- copied
   "A copy of an example under target/, as one finds it: without what was built."
   ^File [example]
-  (let [copy (io/file "target/examples" example)]
-    (doseq [path (str/split-lines (output "git" "ls-files" (str "examples/" example)))
-            :let [file (io/file "target" path)]]
-      (io/make-parents file)
-      (io/copy (io/file path) file))
-    copy))
+  (let [path (str "examples/" example)]
+    (doseq [file (remove #(str/starts-with? % "target/") (files path ""))
+            :let [copy (io/file "target" path file)]]
+      (io/make-parents copy)
+      (io/copy (io/file path file) copy))
+    (io/file "target" path)))
 
 (defn- resolved
   "The class path of a project as the Clojure CLI resolves it, with `extra` in its deps.edn; libraries are prepared."

@@ -572,7 +572,7 @@
   `:after`  only entries with a greater `:n`
   `:limit`  only so many, the last ones
 
-      (sc/log s {:level :warn})  ;=> #<Log 1 entry, 1 warn>"
+      (sc/log s {:level :warn})  ;=> #<Log 1 entry, 1 error>"
   ([s] (log s {}))
   ([s opts]
    (let [{:keys [level] :as opts} (options/check-call opts #{:level :after :limit})]
@@ -874,7 +874,7 @@
   is known and has none of that name; with `:confirm` also
   `:espalier.error/no-such-synthdef`.
 
-      (sc/add-synth! s :bell {:freq 660} {:action :tail})  ;=> #<Synth 1001 bell>"
+      (sc/add-synth! s :bell {:freq 660} {:action :tail})  ;=> #<Synth 1000 bell>"
   ([s synthdef] (add-synth! s synthdef {} {}))
   ([s synthdef controls] (add-synth! s synthdef controls {}))
   ([s synthdef controls opts] (node/add-synth! s synthdef controls opts)))
@@ -1217,7 +1217,7 @@
   "The `n` samples of a buffer from place `start` on, a float array; asked for in pieces
   that replies can hold. Options and errors as of `get-samples`.
 
-      (alength (sc/get-sample-range b 0 1000000))  ;=> 1000000"
+      (alength (sc/get-sample-range b 0 100000))  ;=> 100000"
   (^floats [b start n] (get-sample-range b start n {}))
   (^floats [b start n opts] (buffer/get-sample-range b start n opts)))
 
@@ -1272,7 +1272,7 @@
   "Takes `:count` buses with successive numbers and returns the group; `members` has the
   single ones. `:rate` and errors as of `add-bus!`.
 
-      (sc/add-bus-group! s {:count 2, :rate :audio})  ;=> #<BusGroup 17..18 audio>"
+      (sc/add-bus-group! s {:count 2, :rate :audio})  ;=> #<BusGroup 16..17 audio>"
   [s opts]
   (options/check-call opts #{:count :rate})
   (bus/add-bus! s (:count opts 0) opts))

@@ -338,7 +338,7 @@
   "The controls of a SynthDef, a map in the order of its parameters: name to `:index`,
   `:size` and `:default`, of an array a vector.
 
-      (controls blip)  ;=> {\"out\" {:index 0, :size 1, :default 0.0} …}"
+      (controls blip)  ;=> {\"freq\" {:index 0, :size 1, :default 440.0}}"
   [d]
   (model/controls d))
 

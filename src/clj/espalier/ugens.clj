@@ -321,11 +321,17 @@
   ([x low high]
    (graph/expand (fn [[x low high]] (one-clip x low high)) (object-array [x low high]))))
 
+(defn- no-demand
+  "Throws where a signal is of demand rate, at which there is no such UGen."
+  [operation x]
+  (when (demand? x)
+    (graph/refuse :wrong-rate (str "There is no " operation " of demand rate. (demand:kr trigger 0 x) reads " (error/shown x) " into a signal.")
+                  {:operation operation, :value x})))
+
 (defn- bounded [operation class-name]
   (fn [[x low high]]
-    (if (= :demand (graph/rate x))
-      (graph/refuse :wrong-rate (str "There is no " operation " of demand rate.") {:operation operation})
-      (make class-name (graph/rate x) x low high))))
+    (no-demand operation x)
+    (make class-name (graph/rate x) x low high)))
 
 (defn fold
   "A signal that turns back at two bounds (default 0 and 1)."
@@ -509,14 +515,9 @@
   [class-name]
   (fn [x & more]
     (graph/expand (fn [[x & more]]
+                    (no-demand class-name x)
                     (if (number? x) x (apply make class-name (graph/rate x) x more)))
                   (object-array (cons x more)))))
-
-(defn- no-demand
-  "Throws where a signal is of demand rate, at which there is no such UGen."
-  [operation x]
-  (when (demand? x)
-    (graph/refuse :wrong-rate (str "There is no " operation " of demand rate.") {:operation operation, :value x})))
 
 (def ^:private lag-ugen (following "Lag"))
 (def ^:private lag-ud-ugen (following "LagUD"))
@@ -563,16 +564,18 @@
   ([x] (slew x 1 1))
   ([x up down] (slew-ugen x up down)))
 
+(def ^:private sanitize-ugen (following "Sanitize"))
+
 (defn sanitize
   "A signal in which 0 stands for NaN, infinite and denormal numbers."
   [x]
-  (each #(if (number? %) % (make "Sanitize" (graph/rate %) % 0.0)) x))
+  (sanitize-ugen x 0.0))
 
 (defn moddif
   "The smaller of the differences of two signals on a circle of `modulus`."
   ([x y] (moddif x y 1.0))
   ([x y modulus]
-   (graph/expand (fn [[x y modulus]] (make "ModDif" (graph/rate x) x y modulus)) (object-array [x y modulus]))))
+   (graph/expand (fn [[x y modulus]] (no-demand "ModDif" x) (make "ModDif" (graph/rate x) x y modulus)) (object-array [x y modulus]))))
 
 (defn min-nyquist
   "A frequency, no higher than half of the sample rate."

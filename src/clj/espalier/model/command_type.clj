@@ -244,7 +244,7 @@
   [type]
   (let [[f _ own] (types type)]
     (when-not f
-      (throw (error/error :unknown-type (str "No type " type) {:type type})))
+      (throw (error/error :unknown-type (str "The table of commands has no type " type "." (error/hint type (keys types)) " It has " (str/join ", " (sort (keys types))) ".") {:type type})))
     (if own (fn [x limits options] (f x limits (merge own options))) f)))
 
 (defn run?

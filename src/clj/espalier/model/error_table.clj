@@ -54,7 +54,7 @@
      :no-picture                "A value has no picture, or this machine cannot draw it."
      :no-rehearsal              "A handle was given that has booted no rehearsal, to what only one can do."
      :no-server                 "It is not clear which server is meant: none is online, several are, or a name is of none; :choices has those that are."
-     :no-session             "What needs an nREPL session was asked without one."
+     :no-session                "What needs an nREPL session was asked without one."
      :no-such-channel           "A sound file has no channel of this number."
      :no-such-file              "There is no file at this path."
      :no-such-node              "There is no such node, or none of this kind: it has ended, or never was."

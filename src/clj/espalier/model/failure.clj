@@ -44,7 +44,7 @@
                             [nil :command-failed "(sc/server-output s) may tell more"])
         id (missing-node said)]
     (error/error code
-                 (str "The server refused " (binding [*print-length* 12] (pr-str request)) ": " said
+                 (str "The server refused " (binding [*print-length* 12] (pr-str request)) ": " (str/replace said #"\.\s*$" "")
                       (when (= :no-such-synthdef code) (str " (" (second request) ")"))
                       "; " repair "." (when (= :no-such-synthdef code) (error/hint (second request) known)))
                  (cond-> (merge {:request request, :words said} (dissoc data :known))

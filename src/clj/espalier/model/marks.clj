@@ -87,7 +87,7 @@
 
       (before-and-after {:kind :group, :id -1, :children [{:kind :synth, :key :a, :def \"bell\", :controls {}}]}
                         [{:edit :free, :node :a}])
-      ;=> [{:kind :group, :id -1, :children [{:kind :synth, :key :a, …, :marks {:mark :freed, …}}]}
+      ;=> [{:kind :group, :id -1, :children [{:kind :synth, :key :a, :def \"bell\", :controls {}, :marks {:mark :freed, :words [[:freed \"freed\"]]}}]}
       ;    {:kind :group, :id -1, :children []}]"
   [tree edits]
   (let [rows  (nesting/rows tree)

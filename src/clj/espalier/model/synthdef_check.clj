@@ -71,15 +71,15 @@
 (defn problem
   "What is wrong, as a map with the words for it.
 
-      (problem :no-such-ugen {:ugen \"SinOsk\"} :scsynth)
-      ;=> {:problem :no-such-ugen, :ugen \"SinOsk\", :says \"there is no UGen SinOsk on this scsynth …\"}"
+      (:says (problem :bad-name {:name \"\"} :scsynth))
+      ;=> \"its name, \\\"\\\", must have 1 to 255 bytes of Latin-1 letters for scsynth\""
   [code {:keys [ugen wires most] :as data} engine]
   (assoc data
          :problem code
          :says (case code
                  :bad-name      (str "its name, " (pr-str (:name data)) ", must have 1 to " (if (= :supernova engine) 127 255) " bytes of Latin-1 letters for " (name engine))
                  :no-such-ugen  (str "there is no UGen " ugen " on this " (name engine)
-                                     "; a plug-in that has it belongs into a directory of {:ugen-plugins-path […]}")
+                                     "; a plug-in that has it belongs in a directory of {:ugen-plugins-path […]}")
                  :too-many-wires (str "it needs " wires " wire buffers, and this scsynth has " (or most "fewer")
                                       "; (sc/boot! s {:wire-buffer-count " (max 128 (* 2 (long wires))) "}) boots one with more"))))
 

@@ -17,7 +17,7 @@
 (defn- truncated [path offset wanted size]
   (fail :truncated-wav path offset
         (str "the file ends at byte " size ", in the middle of the " wanted " bytes that begin at byte " offset
-             ". Was its buffer closed with /b_close before the server quit?")))
+             ". (sc/stop-recording! recording), or (sc/close-buffer! b) of the buffer that writes it, completes a file before the server quits.")))
 
 (defn read-at
   "`n` bytes of a channel from `offset`, as a little-endian buffer.
