@@ -7,6 +7,7 @@
    [espalier.core :as sc]
    [espalier.instruments :as instruments]
    [espalier.model.spectrum :as spectrum]
+   [espalier.rehearsal :as rehearsal]
    [espalier.runtime.handle :as handle]
    [espalier.servers :as servers :refer [error-of events]]
    [espalier.synthdef :refer [defsynth]]
@@ -180,15 +181,22 @@
       (is (= [:process-died :disconnected :lost] (seen :lost))))))
 
 (deftest what-ends-a-server-again-is-not-restored-for-ever
-  (let [s     (sc/boot! (handle {} {:restore-attempts 2}))
-        seen  (events s)
-        ;; A blob in place of a number is more than scsynth survives.
-        crash (fn [] (sc/send! s ["/n_run" (byte-array 8)]))]
-    (sc/on-lifecycle! s :restored (fn [_] (crash)))
-    (crash)
-    (is (= [:process-died :restoring :restored :process-died :restoring :restored :process-died :restore-failed :lost]
-           (filter #{:process-died :restoring :restored :restore-failed :lost} (seen :lost))))
-    (is (= :lost (sc/boot-status s)))))
+  (with-open [s ^Closeable (sc/boot! (handle {} {:restore-attempts 2}))]
+    (let [seen  (events s)
+          ;; What a server of its own accord ends with.
+          crash (fn [] (servers/signal! "SEGV" (servers/pid s)))]
+      (sc/on-lifecycle! s :restored (fn [_] (crash)))
+      (crash)
+      (is (= [:process-died :restoring :restored :process-died :restoring :restored :process-died :restore-failed :lost]
+             (filter #{:process-died :restoring :restored :restore-failed :lost} (seen :lost))))
+      (is (= :lost (sc/boot-status s))))))
+
+(deftest a-rehearsal-comes-again-too
+  (with-open [s ^Closeable (sc/boot! (sc/server {:executable :rehearsal, :port (sc/find-free-port), :on-lost :restore}))]
+    (sc/reconcile! s (piece 3))
+    (let [before (told s)]
+      (is (= :restored (:event (event s [:restored :restore-failed] #(rehearsal/die! s)))))
+      (is (= before (told s))))))
 
 (deftest reboot-with-everything
   (with-open [s ^Closeable (sc/boot! (sc/server (servers/options {} {:restore-by-hand true})))]
