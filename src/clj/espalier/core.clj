@@ -9,7 +9,8 @@
       (sc/quit! s)
 
   A handle is :offline, :booting, :online, :quitting, or :lost when its server
-  went away unasked; from :offline and :lost it can be booted again. Every wait
+  went away unasked; from :offline and :lost it can be booted again. With
+  `{:on-lost :restore}` it is :restoring then, and :online again. Every wait
   has a deadline. Every error is an `ex-info` with `:espalier/error` in its data.
   Requiring this starts nothing."
   (:require
@@ -92,10 +93,27 @@
 
   `opts`  options for each boot and connect of this handle: see `doc-options`
 
+  `:on-lost` says what happens when the server goes away unasked: its process dies,
+  hangs or is stopped, or its JACK goes:
+
+  `:offline`  the handle is :lost (default)
+  `:restore`  the handle is :restoring. What is left of the server is ended, it is booted
+              again on its port with its options, and gets back its SynthDefs, buffers,
+              values of buses and declared trees, with `{:restore-by-hand true}` the nodes
+              that were made by hand too; a handle that is not the owner logs in
+              again when the server is back. Entities and keys stay valid. Up to
+              `:restore-attempts` times (10), with growing pauses; then it is :lost
+  a function  called with the handle and a map of `:why`, `:event` and what that event
+              has: what it returns is done, :restore or :offline
+
+  Calls made meanwhile throw `:espalier.error/server-offline`; with
+  `{:when-restoring :wait}` they wait, for `:timeout-ms` at the most. See doc/survival.md.
+
   Throws `:espalier.error/unknown-option`, `:espalier.error/invalid-option`,
   `:espalier.error/option-of-other-engine`, `:espalier.error/option-of-other-platform`.
 
-      (sc/server)  ;=> #<Server OFFLINE [/usr/bin/scsynth -R 0 -l 1 -u 57110]>"
+      (sc/server)  ;=> #<Server OFFLINE [/usr/bin/scsynth -R 0 -l 1 -u 57110]>
+      (sc/server {:on-lost :restore, :when-restoring :wait})"
   ([] (server {}))
   ([opts] (server/server opts)))
 
@@ -171,9 +189,16 @@
 (defn reboot!
   "Quits and boots again with the options of the last boot; returns the handle.
 
-  Throws what `quit!` and `boot!` throw."
-  [s]
-  (server/reboot! s))
+  `:restore`  whether what was there comes back: SynthDefs, buffers, values of buses and
+              declared trees, as after a loss (default: whether `:on-lost` is other than
+              :offline). The :restored event has the report. A handle that was lost
+              gets back what it had then
+
+  Throws what `quit!` and `boot!` throw, and `:espalier.error/server-not-restored`.
+
+      (sc/reboot! s {:restore true})"
+  ([s] (reboot! s {}))
+  ([s opts] (server/reboot! s opts)))
 
 (defn reset-server!
   "Frees all nodes and all bundles that wait for their time, and returns the
@@ -220,8 +245,14 @@
       quit!                    :quitting :process-quit :disconnected :quit
       quit! of another's       :quitting :disconnected :quit
       the process died         :process-died(:exit-code :reason) :disconnected :lost(:why)
-      the server is silent     :server-silent(:patience-ms) [:process-quit] :disconnected :lost(:why)
+      the server is silent     :server-silent(:patience-ms :reason) [:process-quit] :disconnected :lost(:why)
       the connection ended     :connection-closed [:process-quit] :disconnected :lost(:why)
+      … of one that restores   … :disconnected :restoring(:why :attempt :pause-ms), then as boot! from :process-booted
+                               or connect! on, with :restored(:report) before :connected
+      an attempt that fails    as boot! or connect! that fails, then :restoring(:error), its attempt one more,
+                               or in the end :restore-failed(:error) :lost(:why)
+      quit! of one that restores               [:process-quit] [:boot-failed(:error)] :lost(:why)
+      one that restores says nothing for 0.6 s :server-slow(:silent-ms)
       the machine slept        :woke(:asleep-ms)
       a /fail that no call waited for, after send! :command-failed(:message)
       a handler threw          :handler-failed(:error)
@@ -242,7 +273,7 @@
   ([s events f] (handle/on-lifecycle! s events f)))
 
 (defn boot-status
-  "Where the handle stands: :offline, :booting, :online, :quitting or :lost."
+  "Where the handle stands: :offline, :booting, :online, :quitting, :restoring or :lost."
   [s]
   (handle/status s))
 

@@ -83,6 +83,7 @@
      :server-behind             "The server has not read what was sent before within :timeout-ms, and would lose more."
      :server-cannot-boot        "The server did not boot; :reason is :port-taken, :bad-address, :no-audio, :process-ended, :never-ready or :no-login."
      :server-crashed            "A rehearsal was sent what no real scsynth survives."
+     :server-not-restored       "A server that was lost could not be restored; the cause says why not."
      :server-offline            "The call needs a server that is online."
      :server-online             "The call needs a server that is offline."
      :synthdef-rejected         "The server would reject a SynthDef: it lacks a UGen, or wires, or the name is too long."
