@@ -214,7 +214,8 @@
     (delivery/checked (handle/live (.-server m)) (vec (.-items m)) (.-options m))))
 
 (defn- give-back-refused!
-  "Gives back the buffers that were taken for requests which the server has refused."
+  "Gives back the buffers that were taken for requests which the server has refused. Without an answer
+  nobody knows whether they are there, and nobody has them: they are freed."
   [undo e]
   (let [refused (into #{}
                       (keep (fn [failure]
@@ -223,9 +224,11 @@
                                 (when (contains? #{"/b_alloc" "/b_allocRead" "/b_allocReadChannel"} address) id))))
                       (or (:failures (ex-data e)) [e]))]
     (doseq [f undo
-            :let [{:keys [kind id]} (:entity (meta f))]]
-      (when (and (= :buffer kind) (contains? refused id) (not= :espalier.error/no-answer (error/code e)))
-        (f)))))
+            :let [{{:keys [kind id]} :entity, :keys [give-up!]} (meta f)]
+            :when (contains? #{:buffer :buffer-group} kind)]
+      (cond
+        (= :espalier.error/no-answer (error/code e))          (give-up!)
+        (and (= :buffer kind) (contains? refused id)) (f)))))
 
 (defn- send-moment! [^Moment m ready]
   (when ready

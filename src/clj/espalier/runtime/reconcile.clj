@@ -4,6 +4,7 @@
   function that `espalier.core` has under the same name is documented there."
   (:require
    [clojure.string :as str]
+   [espalier.model.command :as command]
    [espalier.model.control :as control]
    [espalier.model.diff :as diff]
    [espalier.model.error :as error]
@@ -444,15 +445,21 @@
           (error/error :not-started (str "The server has not started " (if def (str "synth " id " of SynthDef " (pr-str def)) (str "group " id)) ". Its memory may be full, or it does not know the SynthDef; (sc/server-output s) may tell.")
                        {:node id, :edit e})))))
 
+(def ^:private large-bytes
+  "What is smaller any server has memory for: without an answer, it was lost." 8192)
+
 (defn- send-ready!
   "Sends what was made ready, if anything was, and returns what `delivery/send-plan!` does."
-  [session ready how]
+  [session {:keys [items] :as ready} how]
   (if ready
     (try
       (delivery/send-plan! session ready how)
       (catch clojure.lang.ExceptionInfo e
         (if (and (= :espalier.error/no-answer (error/code e)) (answers? session))
-          {:bundle-count 0, :byte-count 0, :failures [(passed-over e)]}
+          {:bundle-count 0, :byte-count 0
+           :failures [(if (and (session/lossy? session) (< (command/packets-bytes (map :request items)) (long large-bytes)))
+                        e
+                        (passed-over e))]}
           (throw e))))
     {:bundle-count 0, :byte-count 0, :failures []}))
 
