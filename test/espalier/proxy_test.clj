@@ -312,3 +312,53 @@
   (let [whats (frequencies (map :what outcomes))]
     {:trouble label, :calls (count outcomes), :did (:did whats 0), :lied (:lied whats 0), :false (:false-error whats 0)
      :threw (dissoc whats :did :lied :false-error), :longest-ms (reduce max 0 (map :ms outcomes))}))
+
+;; ---- the tests
+
+(def ^:private spoilt
+  "Where bytes are changed on their way, what is told is what has come: then nobody can know better." :corrupt)
+
+(defn- in-trouble
+  "Makes `n` calls in this trouble, and asserts what must be so. Returns a row of the table."
+  [kind [trouble-name :as label] trouble n seed]
+  (testing (str (:executable kind) " " label " seed " seed)
+    (with-client-in-trouble kind
+      (fn [{:keys [proxy] :as all}]
+        (proxy/trouble! proxy (some-> trouble (assoc :seed seed)))
+        (let [{:keys [outcomes all]} (work! all (Random. seed) n (keys calls))]
+          (doseq [{:keys [call what ms error result error-code]} outcomes]
+            (when-not (= spoilt trouble-name)
+              (is (not (contains? #{:lied :false-error} what)) (str call " " error-code " " error " " (pr-str result))))
+            (is (keyword? what) (str call " threw " error))
+            (is (< (long ms) (long longest-ms)) (str call " took " ms " ms")))
+          (is-whole-again all)
+          (row (str (:executable kind) " " label) outcomes))))))
+
+(def ^:private troubles
+  {:drop      (fn [rate] {:drop rate})
+   :delay     (fn [rate] {:delay-ms (* 50 rate), :jitter-ms (* 100 rate)})
+   :duplicate (fn [rate] {:duplicate rate})
+   :reorder   (fn [rate] {:reorder rate})
+   :corrupt   (fn [rate] {:corrupt rate})})
+
+(deftest without-trouble-every-call-does-what-it-says
+  (doseq [kind servers/udp-kinds]
+    (is (= #{:did} (set (keys (filter (comp pos? val) (select-keys (in-trouble kind [:none] nil 60 1) [:did :lied :false]))))))))
+
+(deftest a-tenth-is-lost
+  (doseq [kind servers/udp-kinds]
+    (let [{:keys [did threw]} (in-trouble kind [:drop 0.1] {:drop 0.1} 25 11)]
+      (is (pos? (long did)))
+      (is (every? #{:no-answer} (keys threw))))))
+
+(deftest half-overtakes-and-half-comes-twice
+  (doseq [kind servers/udp-kinds]
+    (is (pos? (long (:did (in-trouble kind [:reorder 0.5] {:reorder 0.5, :duplicate 0.5} 40 12)))))))
+
+(deftest ^:soak every-trouble-at-every-rate
+  (let [fresh (rand-int 1000000)]
+    (println "fresh seed" fresh)
+    (doseq [seed [1 fresh], kind servers/udp-kinds, [trouble-name trouble] troubles, rate [0.01 0.1 0.5]]
+      (let [{:keys [trouble calls did lied threw longest-ms], false-errors :false}
+            (in-trouble kind [trouble-name rate] (trouble rate) 200 seed)]
+        (println (format "| %-26s | %4d | %4d | %4d | %4d | %-40s | %5d ms |" trouble calls did lied false-errors (str threw) longest-ms))))))

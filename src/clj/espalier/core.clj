@@ -364,12 +364,13 @@
   `:timeout-ms`  how long to wait (default: the handle's, 5,000)
 
   Throws what `send!` throws; `:espalier.error/command-failed` with the server's
-  words where it answers with `/fail`; `:espalier.error/no-answer`.
+  words where it answers with `/fail`; `:espalier.error/no-answer`. By UDP a question of the
+  table of commands is asked anew where only its answer was lost.
 
       (sc/request! s [\"/b_query\" 0] [\"/b_info\" 0])  ;=> [\"/b_info\" 0 0 0 0.0]"
   ([s message reply] (request! s message reply {}))
   ([s message reply opts]
-   (moment/refuse-inside! (first message))
+   (moment/refuse-inside! (if (sequential? message) (first message) "request!"))
    (handle/request! s message reply (:timeout-ms (options/check-call opts #{:timeout-ms})))))
 
 (defn sync!

@@ -30,6 +30,17 @@
   [e]
   (:espalier/error (ex-data e)))
 
+(defn check-function
+  "`f`, where it can be called.
+
+  `what`  what it is, in words: \"A handler is a function of one argument\"
+
+  Throws `:espalier.error/no-function`."
+  [what f]
+  (if (ifn? f)
+    f
+    (throw (error :no-function (str what ", not " (binding [*print-length* 8] (pr-str f)) ".") {:value f}))))
+
 (defn- distance
   "How many slips are between two strings: insertions, deletions, replacements, and two
   neighbours in each other's place."
@@ -61,7 +72,9 @@
   (let [text   (fn [x] (str/lower-case (if (instance? clojure.lang.Named x) (name x) (str x))))
         seen   (text seen)
         limit  (max 1 (quot (count seen) 3))
-        holds? (fn [k] (and (> (count seen) 2) (or (str/includes? k seen) (str/includes? seen k))))]
+        holds? (fn [k] (and (> (count seen) 2) (or (str/includes? k seen) (str/includes? seen k))))
+        ;; What is longer than any name is none, and would take long to compare.
+        known  (when (< (count seen) 200) known)]
     (->> known
          (map (fn [k] [(distance seen (text k)) k]))
          (filter (fn [[d k]] (or (<= d limit) (holds? (text k)))))

@@ -85,15 +85,14 @@
                             {:event event}))))
     (set wanted)))
 
-(defn- check-function [f]
-  (when-not (ifn? f)
-    (throw (error/error :no-function (str "A handler is a function of one argument, not " (pr-str f) ".") {:handler f}))))
+(defn- check-handler [f]
+  (error/check-function "A handler is a function of one argument" f))
 
 (defn on-lifecycle!
   "See `espalier.core/on-lifecycle!`; `wanted` of nil is all events."
   [^Server s wanted f]
   (state s)
-  (check-function f)
+  (check-handler f)
   (let [id     (Object.)
         wanted (some-> wanted check-events)
         ;; A listener that throws when it is told of a fault would be told again for ever.
@@ -186,10 +185,21 @@
   (let [{:keys [status session]} (state s)]
     (if (= :online status) session (throw (offline s)))))
 
+(defn- beginning
+  "A message, or how one begins, as a vector.
+
+  Throws `:espalier.error/invalid-message`."
+  [x]
+  (if (and (sequential? x) (string? (first x)))
+    (vec x)
+    (throw (error/error :invalid-message (str "A message is a vector that begins with its address, [\"/sync\" 1] for example, and so is the beginning of"
+                                              " a reply; this is neither: " (binding [*print-length* 8] (pr-str x)) ".")
+                        {:message x}))))
+
 (defn request!
   "See `espalier.core/request!`; a `timeout-ms` of nil is the handle's."
   [s message reply timeout-ms]
-  (session/request! (live s) message reply (or timeout-ms (:timeout-ms (effective-options s)))))
+  (session/request! (live s) (beginning message) (beginning reply) (or timeout-ms (:timeout-ms (effective-options s)))))
 
 (defn sync!
   "See `espalier.core/sync!`; a `timeout-ms` of nil is the handle's."
@@ -200,7 +210,7 @@
   "See `espalier.core/on-osc!`."
   [^Server s pattern f once?]
   (state s)
-  (check-function f)
+  (check-handler f)
   (dispatch/handle! (.-dispatcher s) pattern f once?))
 
 (defn behind!

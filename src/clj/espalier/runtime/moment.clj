@@ -243,6 +243,7 @@
 (defn call-at
   "See `espalier.core/call-at`."
   [s when-or-options f]
+  (error/check-function "What asks something of a moment is a function without arguments" f)
   (let [{:keys [clock]} (handle/live s)
         {:keys [at] :as options} (moment-options when-or-options clock)
         outer (when-some [^Moment inner *moment*]
@@ -277,6 +278,8 @@
 (defn call-with-completion
   "See `espalier.core/call-with-completion`."
   [s make then]
+  (error/check-function "What makes something is a function without arguments" make)
+  (error/check-function "What is to follow is a function of what was made" then)
   (if-some [^Moment m (open-moment s)]
     (let [^ArrayList items (.-items m)
           before (.size items)

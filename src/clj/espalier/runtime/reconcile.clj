@@ -113,12 +113,20 @@
 
 (defn- settle!
   "Waits for what is on its way, and has the mirror looked over where it may be wrong."
-  [{:keys [mirror] :as session} timeout-ms]
+  [{:keys [mirror timeout-ms] :as session}]
   (declared/forget-pending! session (.minusMillis (clock/now (:clock session)) (+ 1000 (long timeout-ms))))
   (when (mirror/unsettled? mirror)
     (session/sync! session timeout-ms))
   ;; What is on its way even now will not come, or came untold.
-  (when (or (:suspect? (mirror/known mirror)) (mirror/unsettled? mirror))
+  (cond
+    (:doubt? (declared/known session))
+    (if (tree-query/mend! session mirror)
+      (declared/change! session dissoc :doubt?)
+      (throw (error/error :no-answer (str "Of what was sent before there was no answer, and the tree of the server could not be read within "
+                                          timeout-ms " ms. A longer :timeout-ms may do.")
+                          {:timeout-ms timeout-ms})))
+
+    (or (:suspect? (mirror/known mirror)) (mirror/unsettled? mirror))
     (tree-query/mend! session mirror)))
 
 ;; ---- plans
@@ -456,7 +464,7 @@
       (delivery/send-plan! session ready how)
       (catch clojure.lang.ExceptionInfo e
         (if (and (= :espalier.error/no-answer (error/code e)) (answers? session))
-          {:bundle-count 0, :byte-count 0
+          {:bundle-count 0, :byte-count 0, :unanswered? true
            :failures [(if (and (session/lossy? session) (< (command/packets-bytes (map :request items)) (long large-bytes)))
                         e
                         (passed-over e))]}
@@ -479,6 +487,8 @@
   (let [memory (get-in (declared/known session) [:roots root])
         {:keys [edits wanted]} (edits-between session before wish memory)
         {:keys [requests give-back!] :as plan} (planned s session before edits)
+        ;; What was sent without an answer may have been lost.
+        doubt! (fn [] (declared/doubt! session (keep (fn [{:keys [id node]}] (or id node)) (:resolved plan))))
         undo!  (fn []
                  (give-back!)
                  (declared/change! session (fn [known] (if memory (assoc-in known [:roots root] memory) (update known :roots dissoc root)))))
@@ -492,9 +502,11 @@
                    (undo!)
                    (throw e)))]
     (try
-      (merge plan (send-ready! session ready (assoc how :done! #(done! plan))))
+      (let [{:keys [unanswered?] :as sent} (send-ready! session ready (assoc how :done! #(done! plan)))]
+        (when unanswered? (doubt!))
+        (merge plan sent))
       (catch Throwable e
-        (when (entities/never-sent? e) (undo!))
+        (if (entities/never-sent? e) (undo!) (doubt!))
         (throw e)))))
 
 (defn- added-up
@@ -528,8 +540,7 @@
 (defn- carry-out!
   "Plans, sends and looks, again where another has interfered; returns the report."
   [s {:keys [mirror timeout-ms] :as session} {:keys [root given buffers] :as wish} opts first-before]
-  (let [timeout-ms (or (:timeout-ms opts) timeout-ms)
-        old        (get-in (declared/known session) [:roots root])
+  (let [old        (get-in (declared/known session) [:roots root])
         expected   #(expected-rows session root (get-in (declared/known session) [:roots root]))
         look       #(:edits (edits-between session (expected) wish (get-in (declared/known session) [:roots root])))
         {:keys [at wait?]} (timing session old opts timeout-ms)
@@ -539,19 +550,19 @@
                        (when-not wait? (worker/completable (fn [] (let-go! s session old wish))))))]
     (loop [round 1, report nil, before (or first-before (expected))]
       (let [nodes   (:nodes (mirror/known mirror))
-            {:keys [failures resolved made] :as sent}
+            {:keys [failures resolved made unanswered?] :as sent}
             (send-edits! s session wish before
                          {:at at, :wait? wait?, :timeout-ms timeout-ms, :done! done!
                           :needs! #(when (= 1 round) (send-needs! s session given buffers opts))})
-            left    (when (and wait? (or (not (identical? nodes (:nodes (mirror/known mirror)))) (seq failures)))
-                      (when (seq (look))
-                        (tree-query/mend! session mirror)
-                        (look)))
+            look?   (and wait? (or (not (identical? nodes (:nodes (mirror/known mirror)))) (seq failures))
+                         (or unanswered? (seq (look))))
+            sure?   (or (not look?) (tree-query/mend! session mirror) (not unanswered?))
+            left    (when look? (look))
             missing (when (seq left) (unstarted session made))
-            failure (when (seq left) (failure-of failures missing resolved))
+            failure (when (or (seq left) (not sure?)) (failure-of failures missing resolved))
             report  (added-up report before sent at)
             finish  #(finished session root report before sent wait? missing left)
-            again?  (and (seq left) (< round (long most-rounds))
+            again?  (and (seq left) sure? (< round (long most-rounds))
                          (if failure
                            (not (hopeless (error/code failure)))
                            ;; scsynth does not resume a synth that has never played before its group has: then it does.
@@ -593,17 +604,23 @@
                    ">"))
     (print-method (into {} plan) w)))
 
+(defn- live
+  "The session for a call, whose every wait takes as long as the call's options say."
+  [s {:keys [timeout-ms]}]
+  (cond-> (handle/live s)
+    timeout-ms (assoc :timeout-ms timeout-ms)))
+
 (defn reconcile!
   "See `espalier.core/reconcile!`."
   [s x opts]
   (options/check-call opts #{:root :at :prune :confirm :timeout-ms})
   (moment/refuse-inside! "reconcile!")
-  (let [session (handle/live s)
+  (let [session (live s opts)
         opts    (cond-> opts (:at opts) (update :at clock/instant (:clock session)))]
     (declared/locked
       session
       (fn []
-        (settle! session (or (:timeout-ms opts) (:timeout-ms session)))
+        (settle! session)
         (bury! s session)
         (let [{:keys [buses buffers] :as wish} (wish/wish s session x opts)]
           (try
@@ -619,11 +636,11 @@
   [s x opts]
   (options/check-call opts #{:root :prune :timeout-ms})
   (moment/refuse-inside! "plan")
-  (let [session (handle/live s)]
+  (let [session (live s opts)]
     (declared/locked
       session
       (fn []
-        (settle! session (or (:timeout-ms opts) (:timeout-ms session)))
+        (settle! session)
         (let [{:keys [root buses buffers] :as wish} (wish/wish s session x opts)]
           (try
             (let [memory (get-in (declared/known session) [:roots root])
@@ -686,8 +703,7 @@
   [s opts]
   (options/check-call opts #{:root :timeout-ms})
   (moment/refuse-inside! "drift")
-  (let [session    (handle/live s)
-        timeout-ms (or (:timeout-ms opts) (:timeout-ms session))]
+  (let [{:keys [timeout-ms] :as session} (live s opts)]
     (declared/locked
       session
       (fn []
@@ -703,12 +719,11 @@
   [s opts]
   (options/check-call opts #{:root :timeout-ms})
   (moment/refuse-inside! "repair!")
-  (let [{:keys [mirror] :as session} (handle/live s)
-        timeout-ms (or (:timeout-ms opts) (:timeout-ms session))]
+  (let [{:keys [mirror timeout-ms] :as session} (live s opts)]
     (declared/locked
       session
       (fn []
-        (settle! session timeout-ms)
+        (settle! session)
         (tree-query/mend! session mirror)
         (mapv (fn [root]
                 (let [{:keys [ids rows pending] :as memory} (get-in (declared/known session) [:roots root])
