@@ -31,6 +31,7 @@
   (port [p] "The port to connect to.")
   (trouble! [p trouble] "Makes this trouble from now on, in place of all that there was; returns it.")
   (cut! [p] "By TCP, ends all connections after half of what comes next from the server.")
+  (inject! [p bytes] "By UDP, sends bytes to every client, as if they were the server's.")
   (counts [p] "How many packets came: `:received` by the server, `:sent` by it, and what became of them, by kind."))
 
 (defn- thread! [f]
@@ -117,6 +118,7 @@
         (trouble/check (dissoc trouble :corrupt))
         (reset! (:trouble parts) trouble))
       (cut! [_] (throw (UnsupportedOperationException.)))
+      (inject! [_ bytes] (run! #(send-udp! front % bytes) (keys backs)))
       (counts [_] @(:tallies parts))
       Closeable
       (close [_]
@@ -175,6 +177,7 @@
       (port [_] (.getLocalPort front))
       (trouble! [_ t] (reset! trouble t))
       (cut! [_] (reset! cut true) nil)
+      (inject! [_ _] (throw (UnsupportedOperationException.)))
       (counts [_] @tallies)
       Closeable
       (close [_]

@@ -249,8 +249,9 @@
 
 (defn- go
   "A node has begun. One that is confirmed may be a group that was made once more,
-  which changes nothing; otherwise the message came twice, its end was lost, or it was
-  replaced by a node of its own id: what is below it stays until a tree tells."
+  which changes nothing. Otherwise the message came twice, its end was lost, or it was
+  replaced by a node of its own id: nobody knows the SynthDef, and what is below it stays
+  until a tree tells."
   [state event]
   (let [id   (id-at event 1)
         node (node-of state id)]
@@ -262,7 +263,8 @@
       state
 
       (= (:kind node) (told-kind event))
-      (suspect (if (there? node event) state (relink state node event)))
+      (let [node (dissoc node :def)]
+        (suspect (if (there? node event) (assoc-in state [:nodes id] node) (relink state node event))))
 
       :else
       (suspect (add (drop-node state id) event true)))))

@@ -339,8 +339,9 @@
 (defn- frees-id? [^OscMessage m]
   (case (.address m)
     "/done"  (and (= 2 (.size (.arguments m)))
-                  (= "/b_free" (.get (.arguments m) 0)))
-    "/n_end" true
+                  (= "/b_free" (.get (.arguments m) 0))
+                  (message/id? (.get (.arguments m) 1)))
+    "/n_end" (message/begins-with-id? (.arguments m))
     false))
 
 (defn free-buffers!
