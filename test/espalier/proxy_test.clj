@@ -272,7 +272,7 @@
 (defn- with-client-in-trouble
   "Boots a server, connects a second client through a proxy, and calls `f` with what there is."
   [kind f]
-  (with-open [^Closeable witness (sc/boot! (sc/server (servers/options kind {:maximum-logins 2, :memory-size 65536})))
+  (with-open [^Closeable witness (sc/boot! (sc/server (servers/options kind {:maximum-logins 4, :memory-size 65536})))
               ^Closeable p       (proxy/start! (servers/address witness))
               ^Closeable s       (sc/connect! (sc/server (assoc (servers/address witness) :port (proxy/port p))))]
     (sc/add-synthdefs! s hum)
@@ -354,6 +354,30 @@
 (deftest half-overtakes-and-half-comes-twice
   (doseq [kind servers/udp-kinds]
     (is (pos? (long (:did (in-trouble kind [:reorder 0.5] {:reorder 0.5, :duplicate 0.5} 40 12)))))))
+
+(def ^:private by-tcp
+  "scsynth tells only one TCP client apart." {:executable "supernova", :protocol :tcp})
+
+(deftest in-pieces-by-tcp
+  (with-client-in-trouble by-tcp
+    (fn [{:keys [proxy] :as all}]
+      (proxy/trouble! proxy {:chunk 5, :delay-ms 1})
+      (let [{:keys [outcomes all]} (work! all (Random. 3) 25 (remove #{:add-filled-buffer} (keys calls)))]
+        (is (= #{:did} (set (map :what outcomes))))
+        (is-whole-again all)))))
+
+(deftest cut-off-by-tcp
+  (with-client-in-trouble by-tcp
+    (fn [{:keys [proxy s witness]}]
+      (let [seen  (servers/events s)
+            waits (do (proxy/trouble! proxy {:delay-ms 200})
+                      (doall (repeatedly 3 #(future (error-of (fn [] (sc/sync! s {:timeout-ms 60000})))))))]
+        (proxy/cut! proxy)
+        (is (= [:connection-closed :disconnected :lost] (seen :lost)))
+        (is (every? #{:server-offline :link-closed :none} (map #(deref % 10000 :hangs) waits)))
+        (proxy/trouble! proxy nil)
+        (is (= :online (sc/boot-status (sc/connect! s))))
+        (is (= (:group-count (sc/status witness)) (:group-count (sc/status s))))))))
 
 (deftest ^:soak every-trouble-at-every-rate
   (let [fresh (rand-int 1000000)]

@@ -1332,7 +1332,8 @@
 
   `:timeout-ms`  how long to wait for each answer (default: the handle's, 5,000)
 
-  Throws `:espalier.error/recording-lost` where the server has gone away meanwhile,
+  Throws `:espalier.error/file-failed` where the disk is full, with what is in the file as
+  `:result`; `:espalier.error/recording-lost` where the server has gone away meanwhile,
   `:espalier.error/no-answer`, `:espalier.error/server-offline`."
   ([recording] (stop-recording! recording {}))
   ([recording opts] (recording/stop-recording! recording opts)))
