@@ -1133,9 +1133,9 @@
   `:channels`       which channels of the file, from 0 (default: all)
   `:samples`        a float array or a sequence of numbers of any length to fill it,
                     channels interleaved
-  `:restore-with`   a function of the buffer that fills it again, where `restore!` has made it anew
-                    in the same JVM. Without it what was read into it and sent for it is
-                    read and sent again, and what synths have written is lost
+  `:restore-with`   a function of the buffer that fills it again, when a handle with
+                    `{:on-lost :restore}` has made it anew. Without it what was read into it and
+                    sent for it is read and sent again, and what synths have written is lost
   `:timeout-ms`     how long to wait for each answer (default: the handle's, 5,000)
 
   Throws `:espalier.error/no-free-ids`, `:espalier.error/file-failed`,
