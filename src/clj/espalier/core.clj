@@ -37,7 +37,9 @@
    [espalier.runtime.port :as port]
    [espalier.runtime.reconcile :as reconcile]
    [espalier.runtime.recording :as recording]
+   [espalier.runtime.adoption :as adoption]
    [espalier.runtime.boot :as boot]
+   [espalier.runtime.restoration :as restoration]
    [espalier.runtime.server :as server]
    [espalier.runtime.session :as session]
    [espalier.runtime.synthdefs :as synthdefs]
@@ -1099,6 +1101,9 @@
   `:channels`       which channels of the file, from 0 (default: all)
   `:samples`        a float array or a sequence of numbers of any length to fill it,
                     channels interleaved
+  `:restore-with`   a function of the buffer that fills it again, where `restore!` has made it anew
+                    in the same JVM. Without it what was read into it and sent for it is
+                    read and sent again, and what synths have written is lost
   `:timeout-ms`     how long to wait for each answer (default: the handle's, 5,000)
 
   Throws `:espalier.error/no-free-ids`, `:espalier.error/file-failed`,
@@ -1504,6 +1509,93 @@
       (sc/set-controls! (sc/node s :bass) {:freq 60})"
   [s k]
   (reconcile/node s k))
+
+(defn adopt!
+  "Takes over what plays already, as if it had been declared from here: a fresh REPL that has
+  connected to a server goes on with its tree. Nothing is sent that could be heard. Returns a report.
+
+      (sc/connect! s {:port 57110})
+      (sc/adopt! s piece)                ; the keys of the piece name what plays
+      (sc/reconcile! s piece)            ; moves and sets, and starts nothing again
+
+  `tree`  a tree as `reconcile!` takes it; nil, or none, for keys that are made up from what
+          plays: :bell, [:bell 2], :group …
+
+  Which node is which is found group by group: by ids, where the tree has them; then by what is the
+  same with all that is below it, synths with the same controls first; then by kind,
+  SynthDef and order. What plays counts as declared then, with the controls that it has: `drift`
+  finds nothing, `plan` tells what `reconcile!` would change, and that frees what is not in
+  the tree. Buses and buffers that the tree names are made by that `reconcile!`: which ones
+  play nobody knows.
+
+  `:root`        the group whose content is adopted, or its id (default: the default group in which
+                 something plays, the handle's own first)
+  `:timeout-ms`  how long each wait may take (default: the handle's, 5,000)
+
+  The report is a map that prints in one line:
+
+  | key | what it tells |
+  |---|---|
+  | `:root`    | the id of the group; another client's is the `:root` for `reconcile!` too |
+  | `:ids`     | from keys to node ids |
+  | `:found`   | how many nodes of the tree play |
+  | `:missing` | the keys of those that do not |
+  | `:unknown` | the ids of what plays and is not in the tree |
+  | `:tree`    | what plays, as one writes it |
+
+  Throws `:espalier.error/invalid-option` where several other clients play and `:root` does not say
+  which, and what `reconcile!` throws before anything has changed."
+  ([s] (adopt! s nil {}))
+  ([s tree] (adopt! s tree {}))
+  ([s tree opts] (adoption/adopt! s tree opts)))
+
+(defn snapshot
+  "All that this client has on its server, as a value of plain EDN: `pr-str` writes it,
+  `clojure.edn/read-string` reads it, and `restore!` makes it so on any server.
+
+      (spit \"evening.edn\" (pr-str (sc/snapshot s)))
+
+  It has the SynthDefs that were sent from here, the buffers with the files that were read into them and
+  the samples that were sent, which buses are taken and the values of control buses, and
+  the client's nodes with their controls, and with what was declared of them, as
+  `espalier.model.snapshot` tells. Controls and values of buses are asked of the server.
+  It does not have what synths have written into buffers, nor what is to come at a later time.
+
+  `:timeout-ms`  how long each wait may take (default: the handle's, 5,000)
+
+  Throws `:espalier.error/server-offline`, `:espalier.error/no-answer`, `:espalier.error/question-in-moment`."
+  ([s] (snapshot s {}))
+  ([s opts] (restoration/snapshot s opts)))
+
+(defn restore!
+  "Makes what this client has on its server what a snapshot tells, on scsynth, supernova or a
+  rehearsal, in this JVM or another. Returns a report.
+
+      (sc/restore! s (clojure.edn/read-string (slurp \"evening.edn\")))
+
+  What the client has had there is freed first, its nodes, buffers and buses; SynthDefs
+  stay. Then come SynthDefs, buffers and values of buses, and last all nodes, in one block. What
+  was declared is declared again: keys name the new nodes, and `drift` finds what it found then.
+
+  Nodes, buffers and buses get the numbers that they had where they are this client's on this
+  server. Otherwise they get others, and controls follow: those that are mapped, and those that a
+  UGen reads as the number of a bus or buffer with nothing in between.
+
+  `:timeout-ms`  how long each wait may take (default: the handle's, 5,000)
+
+  The report is a map that prints in one line:
+
+  | key | what it tells |
+  |---|---|
+  | `:restored`     | how many there are of `:synthdefs`, `:buffers`, `:buses` and `:nodes` |
+  | `:not-restored` | what could not be, a map of `:kind`, `:id` and `:why` each. A buffer that cannot be filled is there, and silent |
+  | `:ids`          | by `:nodes`, `:buffers`, `:control-buses` and `:audio-buses`, the new numbers of old ones, where they differ |
+  | `:elapsed-ms`   | how long it took |
+
+  Throws, before anything has changed, `:espalier.error/invalid-snapshot`, also for one of a
+  newer version, and `:espalier.error/server-offline`."
+  ([s snapshot] (restore! s snapshot {}))
+  ([s snapshot opts] (restoration/restore! s snapshot opts)))
 
 (defn follow!
   "Keeps the server in the shape that an atom, var, ref or agent has, from now on: each

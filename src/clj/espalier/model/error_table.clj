@@ -33,6 +33,7 @@
      :invalid-name              "A SynthDef has a name that no server takes."
      :invalid-option            "An option has a value that it cannot take."
      :invalid-pattern           "What a handler of messages should hear is no pattern."
+     :invalid-snapshot          "What should be restored is no snapshot, or one that a newer Espalier has written."
      :invalid-synthdef          "The bytes or the value are no SynthDef that a server could take."
      :invalid-time              "What should be a time is none: it is nil, POSIX seconds, an Instant or a Duration."
      :invalid-tree              "A tree is written wrongly; :path says where."

@@ -83,7 +83,7 @@
   "The session in which an entity is, or nil."
   [^Entity e]
   (let [session (handle/session (.-server e))]
-    (when (and session (= (.-era e) (:era session)) (value-or false #(entities/resolve-in (.-server e) session e)))
+    (when (and session (entities/of-login? session e) (value-or false #(entities/resolve-in (.-server e) session e)))
       session)))
 
 (defn- node-map [s {:keys [mirror] :as session} ^Entity e]

@@ -13,6 +13,7 @@
    [espalier.model.state :as state]
    [espalier.runtime.dispatch :as dispatch]
    [espalier.runtime.health :as health]
+   [espalier.runtime.ledger :as ledger]
    [espalier.runtime.link :as link]
    [espalier.runtime.mirror :as mirror]
    [espalier.runtime.pace :as pace]
@@ -372,16 +373,18 @@
   (let [heard   (AtomicLong. (milliseconds))
         opened  (promise)
         mirror  (mirror/mirror (fn [m] (when-let [session (deref opened 0 nil)] (mend! session m))) clock)
+        ledger  (ledger/ledger mirror)
         link    (try
                   (link/open (target options)
                              {:packet      (fn [m]
                                              (.set heard (milliseconds))
                                              (on-packet m)
                                              (mirror/arrived! mirror m)
+                                             (ledger/arrived! ledger m)
                                              (when-let [session (and (frees-id? m) (deref opened 0 nil))]
                                                (id-freed! session m))
                                              (dispatch/arrived! dispatcher m))
-                              :sent        on-sent
+                              :sent        (fn [p] (on-sent p) (ledger/sent! ledger p))
                               :idle?       #(dispatch/idle? dispatcher)
                               :echo        #(second (dispatch/new-fence! dispatcher (or (:control-bus-channel-count options) 1) false))
                               :unread      (fn [] (pace/unread @opened))
@@ -390,7 +393,7 @@
                               :closed      on-closed})
                   (catch IOException e (throw (nobody-listens options e))))
         session {:dispatcher dispatcher, :link link, :heard heard, :owner? owner?, :clock clock
-                 :control-buses (:control-bus-channel-count options), :mirror mirror
+                 :control-buses (:control-bus-channel-count options), :mirror mirror, :ledger ledger
                  :health health, :since (Instant/now), :pending (pending/pending-bundles), :protocol protocol, :local? (link/local? link)}
         session (assoc session :dropped-before (health/dropped session))]
     (try
