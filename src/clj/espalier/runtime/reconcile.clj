@@ -109,7 +109,7 @@
   [session root {:keys [synthdefs pending]}]
   (with-pending (own-rows session root (confirmed-rows session root synthdefs)) pending))
 
-(defn- settle!
+(defn settle!
   "Waits for what is on its way, and has the mirror looked over where it may be wrong."
   [{:keys [mirror] :as session} timeout-ms]
   (declared/forget-pending! session (.minusMillis (clock/now (:clock session)) (+ 1000 (long timeout-ms))))
@@ -672,7 +672,7 @@
           (throw (error/error :not-declared (str "Nothing is declared of group " (pr-str id) ". (sc/reconcile! s tree {:root …}) declares it.") {:root root})))
         [id]))))
 
-(defn- told-rows
+(defn told-rows
   "The rows of a root as the server tells it, with its controls. What it cannot tell is as
   it is expected: triggers, and, of a group too large for one reply, which controls are
   mapped."
