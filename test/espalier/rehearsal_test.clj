@@ -238,3 +238,12 @@
             (run! sc/free! [b c])))
         (is (= :file-failed (code-of #(sc/add-buffer! s {:path "/no/such/file.wav"})))))
       (finally (io/delete-file file true)))))
+
+(deftest a-recording-is-an-empty-file
+  (let [file (java.io.File/createTempFile "espalier" ".wav")]
+    (try
+      (with-open [^Closeable s (sc/boot! (sc/server) {:executable :rehearsal, :port (sc/find-free-port)})]
+        (let [recording (sc/record! s (str file))]
+          (is (= {:path (str file), :frames 0, :channel-count 2, :duration-s 0.0} (sc/stop-recording! recording)))
+          (is (= [1] (mapv :id (:children (sc/query-tree s)))))))
+      (finally (io/delete-file file true)))))

@@ -273,7 +273,7 @@
   `:bad-recording` where the recording is too quiet (RMS up to 0.01) or clips.
 
       (play! {:path \"demo.wav\" :audio :dummy})
-      ;=> {:duration-s 7.6 :peak 0.43 :rms 0.084 …}"
+      ;=> {:duration-s 8.0 :peak 0.46 :rms 0.086 …}"
   [opts]
   (let [{:keys [path music] :as opts} (into {:path "demo.wav" :music notes} (filter (comp some? val)) opts)
         opts (dissoc opts :path :music)]

@@ -20,6 +20,7 @@
   (:require
    [espalier.model.constructor :refer [defcall]]
    [espalier.model.envelope :as envelope]
+   [espalier.model.error :as error]
    [espalier.model.graph :as graph]
    [espalier.model.ugen :as ugen]))
 
@@ -103,7 +104,7 @@
       (env/step [1 0.5 0.25] [0.1 0.1 0.2])"
   [levels durations release-node nil loop-node nil offset 0]
   (when-not (and (sequential? levels) (seq levels) (sequential? durations))
-    (graph/refuse :invalid-envelope (str "Levels and durations of steps are sequences, not " (graph/shown levels) " and " (graph/shown durations) ".")
+    (graph/refuse :invalid-envelope (str "Levels and durations of steps are sequences, not " (error/shown levels) " and " (error/shown durations) ".")
                   {:levels levels, :times durations}))
   (when-not (= (count levels) (count durations))
     (graph/refuse :invalid-envelope (str "Each step has a level and a duration: " (count levels) " levels, " (count durations) " durations.")
@@ -117,7 +118,7 @@
       (env/points [[0 0] [0.01 1 -4] [1 0]])"
   [all curve nil]
   (when-not (and (sequential? all) (seq all) (every? #(and (sequential? %) (<= 2 (count %) 3)) all))
-    (graph/refuse :invalid-envelope (str "The points of an envelope are a sequence of [time level] or [time level curve], not " (graph/shown all) ".") {:points all}))
+    (graph/refuse :invalid-envelope (str "The points of an envelope are a sequence of [time level] or [time level curve], not " (error/shown all) ".") {:points all}))
   (let [all    (map (fn [[t level c]] [t level (or c curve :lin)]) all)
         all    (if (every? (comp number? first) all) (sort-by first all) all)
         starts (map first all)]

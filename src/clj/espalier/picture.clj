@@ -46,7 +46,6 @@
    [espalier.model.diff :as diff]
    [espalier.model.dot :as dot]
    [espalier.model.entity :as entity]
-   [espalier.model.envelope :as envelope]
    [espalier.model.envelope-picture :as envelope-picture]
    [espalier.model.error :as error]
    [espalier.model.graph-picture :as graph-picture]

@@ -329,7 +329,7 @@
   changed then.
 
       (play :bell {:freq 660})                  ;=> #<Synth 1000 bell>
-      (play [:synth {:key :low, :def :bell}])   ;=> #<Report 1 added, 1 bundle of 156 bytes, confirmed>
+      (play [:synth {:key :low, :def :bell}])   ;=> #<Report 1 added, 1 bundle of 176 bytes, confirmed>
       (play (sin-osc:ar [440 442] :mul 0.1))    ;=> #<Synth 1002 play-0-1>"
   ([x] (play x {} {}))
   ([x controls] (play x controls {}))

@@ -67,20 +67,20 @@
     (nil? x) 0.0
     (and (number? x) (not (Double/isNaN (double x)))) (double x)
     :else
-    (refuse synthdef (str "the " what " of parameter " parameter " is " (graph/shown x) ", where a number belongs.") {:control parameter, :value x})))
+    (refuse synthdef (str "the " what " of parameter " parameter " is " (error/shown x) ", where a number belongs.") {:control parameter, :value x})))
 
 (defn- parameter [synthdef [k x]]
   (when-not (or (ident? k) (string? k))
-    (refuse synthdef (str "a parameter is called " (graph/shown k) ", where a name belongs.") {:control k}))
+    (refuse synthdef (str "a parameter is called " (error/shown k) ", where a name belongs.") {:control k}))
   (let [parameter (name k)
         {:keys [default rate lag] :as options} (if (map? x) x {:default x})
         unknown   (first (remove #{:default :rate :lag} (keys options)))
         _         (when unknown
-                    (refuse synthdef (str "parameter " parameter " has the option " (graph/shown unknown) "." (error/hint unknown [:default :rate :lag])
+                    (refuse synthdef (str "parameter " parameter " has the option " (error/shown unknown) "." (error/hint unknown [:default :rate :lag])
                                           " It may have :default, :rate and :lag.")
                             {:control parameter, :option unknown}))
         _         (when-not (or (nil? rate) (kinds rate))
-                    (refuse synthdef (str "the rate of parameter " parameter " is " (graph/shown rate) ", not one of :ir :tr :ar :kr.") {:control parameter, :value rate}))
+                    (refuse synthdef (str "the rate of parameter " parameter " is " (error/shown rate) ", not one of :ir :tr :ar :kr.") {:control parameter, :value rate}))
         kind      (kind-of parameter rate)
         array?    (sequential? default)
         values    (mapv #(number-of synthdef parameter "default" %) (if array? (graph/finite default) [default]))
@@ -97,7 +97,7 @@
 
 (defn- pairs [synthdef parameters]
   (when-not (and (vector? parameters) (even? (count parameters)))
-    (refuse synthdef (str "its parameters are " (graph/shown parameters) ", where a vector of names, each with a default, belongs: [freq 440, amp 0.1].")
+    (refuse synthdef (str "its parameters are " (error/shown parameters) ", where a vector of names, each with a default, belongs: [freq 440, amp 0.1].")
             {:value parameters}))
   (partition 2 parameters))
 
@@ -134,7 +134,7 @@
                   (and (map? variants)
                        (every? (fn [[k settings]] (and (named? k) (map? settings) (every? named? (keys settings)))) variants)))
       (refuse :invalid-variant synthdef
-              (str "its variants are " (graph/shown variants) ", where a map of names to maps of controls belongs: {:low {:freq 110}}.")
+              (str "its variants are " (error/shown variants) ", where a map of names to maps of controls belongs: {:low {:freq 110}}.")
               {:value variants}))
     variants))
 
@@ -170,7 +170,7 @@
   (let [text (if (or (ident? synthdef) (string? synthdef)) (name synthdef) "")]
     (if (<= 1 (alength (.getBytes ^String text "UTF-8")) 255)
       text
-      (graph/refuse :invalid-name (str "A SynthDef is called " (graph/shown synthdef) ", where a name of 1 to 255 bytes belongs.") {:synthdef synthdef}))))
+      (graph/refuse :invalid-name (str "A SynthDef is called " (error/shown synthdef) ", where a name of 1 to 255 bytes belongs.") {:synthdef synthdef}))))
 
 (defn- called
   "What a graph function returns for the signals of its parameters. What clojure.core says
@@ -216,11 +216,11 @@
   ([synthdef-name parameters f] (synthdef synthdef-name parameters f {}))
   ([synthdef-name parameters f opts]
    (when-not (map? opts)
-     (graph/refuse :invalid-option (str "The options of a SynthDef are a map, such as {:variants {…}}, not " (graph/shown opts) ".") {:value opts}))
+     (graph/refuse :invalid-option (str "The options of a SynthDef are a map, such as {:variants {…}}, not " (error/shown opts) ".") {:value opts}))
    (when-let [k (first (remove #{:variants} (keys opts)))]
-     (graph/refuse :unknown-option (str "A SynthDef has no option " (graph/shown k) "." (error/hint k [:variants])) {:option k}))
+     (graph/refuse :unknown-option (str "A SynthDef has no option " (error/shown k) "." (error/hint k [:variants])) {:option k}))
    (when-not (ifn? f)
-     (graph/refuse :invalid-option (str "A SynthDef is made by a graph function, such as (fn [freq] (out:ar 0 (sin-osc:ar freq))), not by " (graph/shown f) ".") {:value f}))
+     (graph/refuse :invalid-option (str "A SynthDef is made by a graph function, such as (fn [freq] (out:ar 0 (sin-osc:ar freq))), not by " (error/shown f) ".") {:value f}))
    (let [variants      (:variants opts)
          synthdef-name (checked-name synthdef-name)
          declared      (mapv #(parameter synthdef-name %) (pairs synthdef-name parameters))
@@ -294,16 +294,17 @@
 
 (defn- check-playable
   "The options of `playable`, if they are right."
-  [f opts]
+  [f {:keys [channels] :as opts}]
   (error/check-function "A graph to play is a function without arguments" f)
-  (when-not (map? opts)
-    (graph/refuse :invalid-option (str "The options of a graph to play are a map, not " (graph/shown opts) ".") {:value opts}))
   (when-let [k (first (remove #{:channels :fade-time-s} (keys opts)))]
-    (graph/refuse :unknown-option (str "A graph to play has no option " (graph/shown k) "." (error/hint k [:channels :fade-time-s])) {:option k}))
-  (let [{:keys [channels]} opts]
-    (when-not (or (nil? channels) (and (int? channels) (<= 1 (long channels) 4096)))
-      (graph/refuse :invalid-channel-count (str "The number of channels is " (graph/shown channels) ", where a whole number from 1 on belongs.") {:value channels})))
+    (graph/refuse :unknown-option (str "A graph to play has no option " (error/shown k) "." (error/hint k [:channels :fade-time-s])) {:option k}))
+  (when channels (graph/channel-count channels "A graph to play" {}))
   opts)
+
+(defn- option-map [opts]
+  (if (map? opts)
+    opts
+    (graph/refuse :invalid-option (str "The options of a graph to play are a map, not " (error/shown opts) ".") {:value opts})))
 
 (defn playable
   "The SynthDef that puts out what `f`, a function without arguments, returns: signals, or a
@@ -316,7 +317,7 @@
       (playable :test (fn [] (sin-osc:ar 440)))"
   ([synthdef-name f] (playable synthdef-name f {}))
   ([synthdef-name f opts]
-   (let [{:keys [channels fade-time-s]} (check-playable f opts)]
+   (let [{:keys [channels fade-time-s]} (check-playable f (option-map opts))]
      (synthdef synthdef-name [:out {:default 0, :rate :ir}]
                (fn [out]
                  (let [result (graph/finite (f))
@@ -339,7 +340,7 @@
                      result
 
                      :else
-                     (graph/refuse :invalid-input (str "What is to be played is " (graph/shown result) ", where a signal belongs, such as (sin-osc:ar 440 :mul 0.1).")
+                     (graph/refuse :invalid-input (str "What is to be played is " (error/shown result) ", where a signal belongs, such as (sin-osc:ar 440 :mul 0.1).")
                                    {:value result}))))))))
 
 ;; ---- reading and looking
@@ -348,7 +349,7 @@
   "The controls of a SynthDef, a map in the order of its parameters: name to `:index`,
   `:size` and `:default`, of an array a vector.
 
-      (controls blip)  ;=> {\"out\" {:index 0, :size 1, :default 0.0} …}"
+      (controls blip)  ;=> {\"freq\" {:index 0, :size 1, :default 440.0}}"
   [d]
   (model/controls d))
 
@@ -403,8 +404,7 @@
 
       (println (text blip))"
   [d]
-  (model/text d (fn [class-name number]
-                  (:name (nth (if (= "UnaryOpUGen" class-name) ugen/unary-operators ugen/binary-operators) number {:name number})))))
+  (model/text d (fn [class-name number] (or (ugen/operator-name class-name number) number))))
 
 ;; ---- the default
 

@@ -189,7 +189,7 @@
 
   Throws `:espalier.error/trace-too-short` where more was sent than is kept.
 
-      (sent s)  ;=> [[\"/s_new\" \"bell\" 1000 0 1 \"freq\" 440]]"
+      (sent s before)  ;=> [[\"/s_new\" \"bell\" 1000 0 1 \"freq\" 440]]"
   ([s] (sent s nil))
   ([s mark] (into [] (keep traffic/asked) (packets s mark :sent))))
 
@@ -197,7 +197,7 @@
   "What the server has sent to this handle since the test began or since a `mark`, a vector of messages,
   without the answers to what Espalier asks by itself. What was sent before has been done. As `sent`.
 
-      (received s)  ;=> [[\"/n_go\" 1000 1 -1 -1 0]]"
+      (received s before)  ;=> [[\"/n_go\" 1000 1 -1 -1 0]]"
   ([s] (received s nil))
   ([s mark]
    (sc/sync! s)

@@ -31,6 +31,7 @@
   of clojure.core themselves do: `+ - * / mod min max abs inc dec == < > <= >= not`."
   (:require
    [espalier.model.constructor :as constructor :refer [defcall]]
+   [espalier.model.error :as error]
    [espalier.model.graph :as graph]
    [espalier.model.ugen :as ugen])
   (:import
@@ -42,13 +43,6 @@
 ;; ---- UGens, from the table
 
 (def ^:private rate-words {:audio "audio rate", :control "control rate", :scalar "once, when the synth starts", :demand "demand rate"})
-
-(defn- default-text [{:keys [default same-as optional] :as argument}]
-  (cond
-    (contains? argument :default) (str default)
-    same-as                       (str "as " (name same-as))
-    optional                      "may be left out"
-    :else                         "must be given"))
 
 (defn- channels-text [^Spec spec]
   (let [channels (.channels spec)]
@@ -67,7 +61,7 @@
             (let [arg-name (name k)]
               (.append out "\n    ") (.append out arg-name)
               (loop [i (count arg-name)] (.append out " ") (when (< i 16) (recur (inc i))))
-              (.append out (default-text argument))))
+              (.append out ^String (ugen/default-text argument))))
           (.arguments spec))
     (when-let [channels (channels-text spec)] (.append out "\n\n  Puts out ") (.append out channels))
     (when (= #{:scsynth} engines) (.append out "\n\n  Not on supernova."))
@@ -201,7 +195,7 @@
   [control-name what x]
   (let [xs (row x)]
     (when (or (empty? xs) (not-every? #(and (number? %) (not (NaN? (double %)))) xs))
-      (graph/refuse :invalid-control (str "The " what " of the control " (graph/shown control-name) " is " (graph/shown x) ", where a number or a sequence of numbers belongs.")
+      (graph/refuse :invalid-control (str "The " what " of the control " (error/shown control-name) " is " (error/shown x) ", where a number or a sequence of numbers belongs.")
                     {:control control-name, :value x}))
     (mapv double xs)))
 
@@ -210,7 +204,7 @@
 
 (defn- control [rate control-name given]
   (when-not (or (ident? control-name) (string? control-name))
-    (graph/refuse :invalid-control (str "A control is called " (graph/shown control-name) ", where a name belongs.") {:control control-name}))
+    (graph/refuse :invalid-control (str "A control is called " (error/shown control-name) ", where a name belongs.") {:control control-name}))
   (let [[value lag]  (constructor/arguments-of control-call given)
         control-name (name control-name)
         values       (when (some? value) (control-numbers control-name "default" value))
@@ -218,7 +212,7 @@
         kind         (case prefix \a :audio, \t :trigger, \i :scalar, rate)
         lags         (when (some? lag) (control-numbers control-name "lag" lag))]
     (when (and lags (not= :control kind))
-      (graph/refuse :invalid-control (str "The control " (graph/shown control-name) " has a lag, which only a control of rate :kr can have.") {:control control-name}))
+      (graph/refuse :invalid-control (str "The control " (error/shown control-name) " has a lag, which only a control of rate :kr can have.") {:control control-name}))
     (graph/named-control {:name control-name, :rate kind, :values values, :single? (not (sequential? value)), :lags lags})))
 
 (defn control:kr
@@ -327,11 +321,17 @@
   ([x low high]
    (graph/expand (fn [[x low high]] (one-clip x low high)) (object-array [x low high]))))
 
+(defn- no-demand
+  "Throws where a signal is of demand rate, at which there is no such UGen."
+  [operation x]
+  (when (demand? x)
+    (graph/refuse :wrong-rate (str "There is no " operation " of demand rate. (demand:kr trigger 0 x) reads " (error/shown x) " into a signal.")
+                  {:operation operation, :value x})))
+
 (defn- bounded [operation class-name]
   (fn [[x low high]]
-    (if (= :demand (graph/rate x))
-      (graph/refuse :wrong-rate (str "There is no " operation " of demand rate.") {:operation operation})
-      (make class-name (graph/rate x) x low high))))
+    (no-demand operation x)
+    (make class-name (graph/rate x) x low high)))
 
 (defn fold
   "A signal that turns back at two bounds (default 0 and 1)."
@@ -349,7 +349,7 @@
     :min    (maximum x low)
     :max    (minimum x high)
     nil     x
-    (graph/refuse :invalid-input (str "What happens beyond a range is :minmax, :min, :max or nil, not " (graph/shown clipping) ".") {:value clipping})))
+    (graph/refuse :invalid-input (str "What happens beyond a range is :minmax, :min, :max or nil, not " (error/shown clipping) ".") {:value clipping})))
 
 (defn- scaled
   "x, linearly, from one range to another, as it is done at a rate."
@@ -515,14 +515,9 @@
   [class-name]
   (fn [x & more]
     (graph/expand (fn [[x & more]]
+                    (no-demand class-name x)
                     (if (number? x) x (apply make class-name (graph/rate x) x more)))
                   (object-array (cons x more)))))
-
-(defn- no-demand
-  "Throws where a signal is of demand rate, at which there is no such UGen."
-  [operation x]
-  (when (demand? x)
-    (graph/refuse :wrong-rate (str "There is no " operation " of demand rate.") {:operation operation, :value x})))
 
 (def ^:private lag-ugen (following "Lag"))
 (def ^:private lag-ud-ugen (following "LagUD"))
@@ -569,16 +564,18 @@
   ([x] (slew x 1 1))
   ([x up down] (slew-ugen x up down)))
 
+(def ^:private sanitize-ugen (following "Sanitize"))
+
 (defn sanitize
   "A signal in which 0 stands for NaN, infinite and denormal numbers."
   [x]
-  (each #(if (number? %) % (make "Sanitize" (graph/rate %) % 0.0)) x))
+  (sanitize-ugen x 0.0))
 
 (defn moddif
   "The smaller of the differences of two signals on a circle of `modulus`."
   ([x y] (moddif x y 1.0))
   ([x y modulus]
-   (graph/expand (fn [[x y modulus]] (make "ModDif" (graph/rate x) x y modulus)) (object-array [x y modulus]))))
+   (graph/expand (fn [[x y modulus]] (no-demand "ModDif" x) (make "ModDif" (graph/rate x) x y modulus)) (object-array [x y modulus]))))
 
 (defn min-nyquist
   "A frequency, no higher than half of the sample rate."
@@ -648,9 +645,7 @@
 (defcall silent:ar
   "Silence, one UGen for all its channels."
   [num-channels 1]
-  (when-not (and (int? num-channels) (<= 1 (long num-channels) 4096))
-    (graph/refuse :invalid-channel-count (str "silent:ar: the number of channels is " (graph/shown num-channels) ", where a whole number from 1 on belongs.")
-                  {:ugen "silent:ar", :argument :num-channels, :value num-channels}))
+  (graph/channel-count num-channels "silent:ar" {:ugen "silent:ar", :argument :num-channels})
   (let [silence (make "DC" :audio 0)]
     (if (= 1 num-channels) silence (vec (repeat num-channels silence)))))
 
@@ -727,7 +722,7 @@
   "A sequence of signals that an argument is, with at least one."
   [function-name x]
   (when-not (and (sequential? x) (seq x))
-    (graph/refuse :invalid-input (str function-name ": argument :array is " (graph/shown x) ", where a sequence of signals belongs.")
+    (graph/refuse :invalid-input (str function-name ": argument :array is " (error/shown x) ", where a sequence of signals belongs.")
                   {:ugen function-name, :argument :array, :value x}))
   x)
 
@@ -851,18 +846,10 @@
     (graph/mul-add (graph/make (ugen/find-spec "Compander" :audio) [delayed in thresh slope-below slope-above clamp-time relax-time])
                    mul add)))
 
-(defn- bank-of
-  "The rows of a bank's specification."
-  [function-name specification]
-  (when-not (and (sequential? specification) (some? (first specification)))
-    (graph/refuse :invalid-input (str function-name ": its specification is " (graph/shown specification) ", where [frequencies amplitudes-or-nil others-or-nil] belongs.")
-                  {:ugen function-name, :argument :specifications-array-ref, :value specification}))
-  specification)
-
 (defn- dyn-klank [rate specification in scale offset decay]
   (graph/expand
     (fn [[in scale offset decay]]
-      (let [[freqs amps times] (bank-of "dyn-klank" specification)]
+      (let [[freqs amps times] (constructor/checked-bank "dyn-klank" specification)]
         (sum (constructor/call (ugen/find-spec "Ringz" rate)
                                [in (add (multiply (or freqs [440.0]) scale) offset) (multiply (or times [1.0]) decay)
                                 :mul (or amps [1.0])]))))
@@ -882,7 +869,7 @@
 (defn- dyn-klang [rate specification scale offset]
   (graph/expand
     (fn [[scale offset]]
-      (let [[freqs amps phases] (bank-of "dyn-klang" specification)]
+      (let [[freqs amps phases] (constructor/checked-bank "dyn-klang" specification)]
         (sum (constructor/call (ugen/find-spec "SinOsc" rate)
                                [(add (multiply (or freqs [440.0]) scale) offset) (or phases [0.0]) :mul (or amps [1.0])]))))
     (object-array [scale offset])))
@@ -920,7 +907,7 @@
   `frombin` to `tobin` (default: half of `bufsize`, which must be a number)."
   [chain bufsize frombin 0 tobin nil]
   (when-not (and (int? bufsize) (<= 2 (long bufsize) 65536) (int? frombin) (or (nil? tobin) (int? tobin)))
-    (graph/refuse :invalid-input (str "unpack-fft: :bufsize, :frombin and :tobin are whole numbers, the first up to 65,536, not " (graph/shown [bufsize frombin tobin]) ".")
+    (graph/refuse :invalid-input (str "unpack-fft: :bufsize, :frombin and :tobin are whole numbers, the first up to 65,536, not " (error/shown [bufsize frombin tobin]) ".")
                   {:ugen "unpack-fft", :argument :bufsize, :value bufsize}))
   (let [limit   (/ bufsize 2)
         bins    (range frombin (inc (if tobin (min tobin limit) limit)))

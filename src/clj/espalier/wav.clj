@@ -7,7 +7,6 @@
    [espalier.model.error :refer [error]]
    [espalier.runtime.sound-file :as sound-file])
   (:import
-   (java.io File FileInputStream)
    (java.nio ByteBuffer)))
 
 (set! *warn-on-reflection* true)
@@ -46,13 +45,7 @@
   "Calls `f` with a channel of the WAV file at `path`, the path as a string, and what its
   header says."
   [path f]
-  (let [path (str path)
-        file (File. path)]
-    (when-not (.isFile file)
-      (throw (error :no-such-file (str path ": there is no such file.") {:path path :offset 0})))
-    (with-open [in (FileInputStream. file)]
-      (let [channel (.getChannel in)]
-        (f channel path (sound-file/wav channel path))))))
+  (sound-file/call-with-channel path (fn [channel path] (f channel path (sound-file/wav channel path)))))
 
 (defn level
   "How long and how loud the WAV file at `path` is.
@@ -76,8 +69,8 @@
   promises. The last two have the byte `:offset` in their data.
 
       (level \"demo.wav\")
-      ;=> {:frames 330752 :channels 2 :sample-rate-hz 44100 :duration-s 7.5
-      ;    :peak 0.42 :rms 0.081}"
+      ;=> {:frames 352800 :channels 2 :sample-rate-hz 44100 :duration-s 8.0
+      ;    :peak 0.46 :rms 0.086}"
   [path]
   (with-wav path
     (fn [channel path {:keys [frames channels sample-rate-hz frame-size offset] :as fmt}]
@@ -98,7 +91,7 @@
 
   Throws what `level` throws; `:no-such-channel`.
 
-      (alength (samples \"demo.wav\"))  ;=> 330752"
+      (alength (samples \"demo.wav\"))  ;=> 352800"
   (^floats [path] (samples path 0))
   (^floats [path channel-index]
    (with-wav path

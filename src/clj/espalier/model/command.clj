@@ -69,22 +69,16 @@
 
 ;; ---- errors
 
-(defn- shown
-  "A value in a message: short, whatever it is."
-  [x]
-  (let [s (binding [*print-length* 8, *print-level* 3] (pr-str x))]
-    (if (< 80 (count s)) (str (subs s 0 80) "…") s)))
-
 (defn- invalid [command arg-name value expected]
   (error/error :invalid-argument
-               (str command " wants as " arg-name " " expected ", not " (shown value) ". (sc/doc-command " command ") tells more.")
+               (str command " wants as " arg-name " " expected ", not " (error/shown value) ". (sc/doc-command " command ") tells more.")
                {:command command, :argument arg-name, :value value, :expected expected}))
 
 (defn- check-names [command args arg-names]
   (doseq [k (keys args)]
     (when-not (some #(= k %) arg-names)
       (throw (error/error :unknown-argument
-                          (str command " has no argument " (shown k) "." (error/hint k arg-names)
+                          (str command " has no argument " (error/shown k) "." (error/hint k arg-names)
                                " (sc/doc-command " command ") lists them.")
                           {:command command, :argument k})))))
 
@@ -187,11 +181,12 @@
   `args`     map from argument names to values; what has a default may be left out
   `limits`   what there is on the server: `default-limits`, and, where they are known, `:resolve` (entity to id),
              `:kind-of` (node id to :group or :synth), `:below?` (whether the first node lies below the second),
-             `:samples-of` and `:channels-of` (buffer number to how many it has), `:parent-of` (node id to its group's)
+             `:samples-of` and `:channels-of` (buffer number to how many it has), `:parent-of` (node id to its group's),
+             `:restricted-path` (the directory to which a server keeps)
 
   Throws `:espalier.error/unknown-command`, `:espalier.error/unknown-argument`,
   `:espalier.error/invalid-argument`, `:espalier.error/refused-command` for what is known
-  to crash or to wedge a server, and whatever `:resolve` throws.
+  to crash or to wedge a server, `:espalier.error/outside-restricted-path`, and whatever `:resolve` throws.
 
       (request :n-set {:id 1000 :controls {:freq 440.0}})
       ;=> [\"/n_set\" 1000 \"freq\" 440.0]"

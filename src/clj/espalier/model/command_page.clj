@@ -50,8 +50,7 @@
 
       (println (text :s-new))"
   [command]
-  (command/entry command)
-  (let [{:keys [address args doc] :as entry} (some #(when (= command (:command %)) %) table)]
+  (let [{:keys [address args doc] :as entry} (command/entry command)]
     (str/join "\n"
               (concat
                 [(str command "  " address) (str "  " doc)]

@@ -28,7 +28,7 @@
 
 (defn- unknown-argument [^Spec spec k]
   (graph/refuse :unknown-argument
-                (str spec " has no argument " (graph/shown k) "." (error/hint k (map :key (.arguments spec))) " It is " (usage spec) ".")
+                (str spec " has no argument " (error/shown k) "." (error/hint k (map :key (.arguments spec))) " It is " (usage spec) ".")
                 {:ugen (str spec), :argument k, :known (mapv :key (.arguments spec))}))
 
 (def ^:private absent (Object.))
@@ -73,7 +73,7 @@
     (if-let [names (names-of spec k)]
       (or (get names (keyword x))
           (graph/refuse :invalid-input
-                        (str spec ": argument " k " is " (graph/shown x) "." (error/hint x (keys names))
+                        (str spec ": argument " k " is " (error/shown x) "." (error/hint x (keys names))
                              " It is a number or one of " (str/join " " (sort (keys names))) ".")
                         {:ugen (str spec), :argument k, :value x}))
       x)
@@ -166,14 +166,14 @@
   "The length of a text and its characters, as UGens carry it."
   [^Spec spec k text]
   (when-not (or (string? text) (keyword? text) (symbol? text))
-    (graph/refuse :invalid-input (str spec ": argument " k " is " (graph/shown text) ", where a string belongs.") {:ugen (str spec), :argument k, :value text}))
+    (graph/refuse :invalid-input (str spec ": argument " k " is " (error/shown text) ", where a string belongs.") {:ugen (str spec), :argument k, :value text}))
   (let [text (if (string? text) text (name text))]
     (when-not (every? #(< (int %) 128) text)
-      (graph/refuse :invalid-input (str spec ": argument " k " is " (graph/shown text) ", of which a server takes ASCII characters only.")
+      (graph/refuse :invalid-input (str spec ": argument " k " is " (error/shown text) ", of which a server takes ASCII characters only.")
                     {:ugen (str spec), :argument k, :value text}))
     (into [(count text)] (map int) text)))
 
-(defn class-name-of
+(defn- class-name-of
   "What the class library calls an input, in labels."
   [x]
   (cond
@@ -260,7 +260,7 @@
     (and (sequential? x) (row? (count x) (nth (vec x) 1 nil))) (graph/fixed x)
     :else
     (graph/refuse :invalid-input
-                  (str spec ": argument :envelope is " (if (fn? x) "a function, which was not called" (graph/shown x))
+                  (str spec ": argument :envelope is " (if (fn? x) "a function, which was not called" (error/shown x))
                        ", where an envelope belongs, such as (espalier.env/perc 0.01 1)"
                        (if (sequential? x) ", or the row of numbers of one, 4 and 4 more for each segment." "."))
                   {:ugen (str spec), :argument :envelope, :value x})))
@@ -271,15 +271,24 @@
 (defn- ienv-gen [spec [env index mul add]]
   (graph/mul-add (graph/make spec [index (env-inputs spec envelope/ienv-gen-inputs envelope/ienv-gen-row? env)]) mul add))
 
+(defn checked-bank
+  "The specification of a bank of sines or resonators: frequencies, amplitudes or nil, and phases or
+  times or nil.
+
+  Throws `:espalier.error/invalid-input` for anything else, of the UGen or function `ugen`."
+  [ugen specification]
+  (when-not (and (sequential? specification) (some? (first specification)))
+    (graph/refuse :invalid-input
+                  (str ugen ": its specification is " (error/shown specification)
+                       ", where [frequencies amplitudes-or-nil others-or-nil] belongs.")
+                  {:ugen (str ugen), :argument :specifications-array-ref, :value specification}))
+  specification)
+
 (defn- partials
   "The specification of a bank, a sequence of frequencies, amplitudes or nil, and times
   or phases or nil, as one fixed row of triples; several where values are sequences."
   [^Spec spec defaults specification]
-  (when-not (and (sequential? specification) (some? (first specification)))
-    (graph/refuse :invalid-input
-                  (str spec ": its specification is " (graph/shown specification)
-                       ", where [frequencies amplitudes-or-nil others-or-nil] belongs.")
-                  {:ugen (str spec), :argument :specifications-array-ref, :value specification}))
+  (checked-bank spec specification)
   (let [frequencies (graph/as-row (first specification))
         rows        (cons frequencies
                           (map (fn [x default] (if (nil? x) (repeat (count frequencies) default) (graph/as-row x)))
@@ -376,7 +385,7 @@
   (let [phase (nth arguments 1)]
     (when (some number? (flatten [phase]))
       (graph/refuse :invalid-input
-                    (str spec ": argument :phase is " (graph/shown phase)
+                    (str spec ": argument :phase is " (error/shown phase)
                          ", where what (del-tap-wr:" (ugen/suffix (.rate spec)) " …) returns belongs. scsynth crashes on others.")
                     {:ugen (str spec), :argument :phase, :value phase}))
     (graph/construct spec (object-array arguments))))
@@ -385,7 +394,7 @@
   (let [buffer (first arguments)]
     (when (some #(and (number? %) (neg? (double %))) (flatten [buffer]))
       (graph/refuse :invalid-input
-                    (str spec ": argument :buffer is " (graph/shown buffer) ", where the number of a buffer belongs. scsynth crashes on negative ones.")
+                    (str spec ": argument :buffer is " (error/shown buffer) ", where the number of a buffer belongs. scsynth crashes on negative ones.")
                     {:ugen (str spec), :argument :buffer, :value buffer}))
     ((delay-ugen :in) spec (object-array arguments))))
 
@@ -422,7 +431,7 @@
      "Klank"        klank
      "InRect"       (fn [spec [x y rect]]
                       (when-not (and (sequential? rect) (= 4 (count rect)))
-                        (graph/refuse :invalid-input (str spec ": argument :rect is " (graph/shown rect) ", where [left top width height] belongs.")
+                        (graph/refuse :invalid-input (str spec ": argument :rect is " (error/shown rect) ", where [left top width height] belongs.")
                                       {:ugen (str spec), :argument :rect, :value rect}))
                       (let [[left top width height] rect]
                         (graph/make spec [x y left top (binary "+" left width) (binary "+" top height)])))
@@ -472,13 +481,12 @@
   [spec f]
   (fn [& given] (apply f (arguments-of spec given))))
 
-(defn defaults-text
+(defn- defaults-text
   "The arguments of a call spec with their defaults, as the docs of UGens have them."
   [names]
   (apply str "\n"
-         (map (fn [{:keys [key default optional] :as argument}]
-                (str "\n    " (name key) (apply str (repeat (max 1 (- 17 (count (name key)))) " "))
-                     (cond (contains? argument :default) (pr-str default), optional "may be left out", :else "must be given")))
+         (map (fn [{k :key :as argument}]
+                (str "\n    " (name k) (apply str (repeat (max 1 (- 17 (count (name k)))) " ")) (ugen/default-text argument)))
               (parameters names))))
 
 (defmacro defcall

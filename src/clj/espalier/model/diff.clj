@@ -109,10 +109,9 @@
 (defn- match-named!
   "Matches what has a key or an id. `match` is from rows of the second tree to rows of
   the first, `taken` the other way round; -1 is none."
-  [^Plane before ^Plane after ^ints match ^ints taken]
+  [^Plane before ^Plane after ^HashMap keys-after ^ints match ^ints taken]
   (let [keys-before (index-by :key before)
-        ids-before  (index-by :id before)
-        keys-after  (index-by :key after)
+        ids-before  (if (some :id (.-nodes after)) (index-by :id before) (HashMap.))
         try-match!  (fn [i j]
                       (when (and j (= -1 (aget taken (int j))) (= -1 (aget match (int i)))
                                  (pos? (long j))
@@ -126,7 +125,7 @@
     (loop [i 1]
       (when (< i (.-n after))
         (when-some [id (:id (node-at after i))]
-          (when-some [j (.get ids-before id)]
+          (when-some [j (.get ^HashMap ids-before id)]
             (let [b (node-at before (long j)), a (node-at after i)]
               ;; One that replaces another gets a new id: it is another node.
               (when-not (or (.containsKey keys-after (:key b)) (replaced? b a))
@@ -259,7 +258,7 @@
   [b a]
   (let [old (:controls b)]
     (reduce-kv (fn [m k v]
-                 (if (and (contains? old k) (same-value? (get old k) v)) m (assoc m k v)))
+                 (if (same-value? (get old k ::none) v) m (assoc m k v)))
                nil (:controls a))))
 
 (defn- doomed-rows
@@ -313,13 +312,13 @@
          match    (int-array na -1)
          taken    (int-array nb -1)
          kept     (boolean-array na)
+         keys-after (index-by :key a)
          _        (do (aset match 0 0) (aset taken 0 0)
-                      (match-named! b a match taken)
+                      (match-named! b a keys-after match taken)
                       (match-by-order! b a match taken unknown?)
                       (keep-places! b a match kept))
          fate     (doomed-rows b taken unknown? options)
          salvage  (salvage-rows b fate)
-         keys-after (index-by :key a)
          top      (fn [node] (or (:key node) (:id node) 0))
          ;; The key, unless the second tree gives it to another node.
          ref-b    (fn [^long j]
@@ -383,7 +382,6 @@
                out
                (let [first-kept (loop [c (first-child a g)]
                                   (cond (neg? c) -1, (aget kept c) c, :else (recur (next-sibling a c))))
-                     tail       [:tail (ref-a g)]
                      tail?      (or (neg? first-kept) (:parallel (node-at a g)))]
                  (recur (inc g)
                         (loop [c (first-child a g), previous -1, out out]
@@ -392,7 +390,7 @@
                             (recur (next-sibling a c) c
                                    (cond
                                      (not (aget kept c))
-                                     (place out c (cond tail?           tail
+                                     (place out c (cond tail?           [:tail (ref-a g)]
                                                         (neg? previous) [:before (ref-a first-kept)]
                                                         :else           [:after (ref-a previous)]))
                                      (replaced? (node-at b (aget match c)) (node-at a c))

@@ -35,12 +35,12 @@
     (or (keyword? curve) (string? curve))
     (or (get ugen/envelope-shapes (keyword curve))
         (graph/refuse :unknown-shape
-                      (str "There is no shape " (graph/shown curve) "." (error/hint curve (keys ugen/envelope-shapes))
+                      (str "There is no shape " (error/shown curve) "." (error/hint curve (keys ugen/envelope-shapes))
                            " A segment may be " (apply str (interpose ", " (sort (keys ugen/envelope-shapes)))) ", or a number.")
                       {:shape curve}))
     (or (number? curve) (graph/signal? curve)) 5
     :else
-    (graph/refuse :unknown-shape (str "A curve is a number, a UGen or the name of a shape, not " (graph/shown curve) ".") {:shape curve})))
+    (graph/refuse :unknown-shape (str "A curve is a number, a UGen or the name of a shape, not " (error/shown curve) ".") {:shape curve})))
 
 (defn- curve-value [curve]
   (if (or (keyword? curve) (string? curve)) 0 curve))
@@ -61,7 +61,7 @@
   [levels times curves {:keys [release-node loop-node offset]}]
   (let [levels (if (sequential? levels)
                  (vec levels)
-                 (graph/refuse :invalid-envelope (str "The levels of an envelope are a sequence, not " (graph/shown levels) ".") {:levels levels}))
+                 (graph/refuse :invalid-envelope (str "The levels of an envelope are a sequence, not " (error/shown levels) ".") {:levels levels}))
         n      (dec (count levels))
         times  (row times)
         curves (if (nil? curves) [:lin] (row curves))]

@@ -48,7 +48,7 @@
         odd  (some (fn [x] (when-not (and (number? x) (Double/isFinite (double x))) [x])) (apply concat rows))]
     (when odd
       (throw (error/error :no-picture
-                          (str "The envelope holds " (graph/shown (first odd))
+                          (str "The envelope holds " (error/shown (first odd))
                                ", and its picture needs finite numbers. Draw one with numbers in its place, (picture/svg (env/adsr 0.01 0.3)) for example,"
                                " or the whole SynthDef, which shows what is wired to its envelopes.")
                           {:envelope env})))

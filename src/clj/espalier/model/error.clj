@@ -1,5 +1,5 @@
 (ns espalier.model.error
-  "Every exception that Espalier throws is made here.
+  "Every error with a name that Espalier throws is made here.
 
   An error is an `ex-info` whose data holds `:espalier/error`, a keyword in the
   namespace `espalier.error` that programs can match on, beside whatever was
@@ -30,6 +30,15 @@
   [e]
   (:espalier/error (ex-data e)))
 
+(defn shown
+  "x in a message: not more than its beginning, and of what cannot be printed its class.
+
+      (shown (range))  ;=> \"(0 1 2 3 4 5 6 7 ...)\""
+  [x]
+  (let [text (try (binding [*print-length* 8, *print-level* 3] (pr-str x))
+                  (catch Exception _ (str (class x))))]
+    (if (< 80 (count text)) (str (subs text 0 79) "…") text)))
+
 (defn check-function
   "`f`, where it can be called.
 
@@ -39,7 +48,7 @@
   [what f]
   (if (ifn? f)
     f
-    (throw (error :no-function (str what ", not " (binding [*print-length* 8] (pr-str f)) ".") {:value f}))))
+    (throw (error :no-function (str what ", not " (shown f) ".") {:value f}))))
 
 (defn- distance
   "How many slips are between two strings: insertions, deletions, replacements, and two

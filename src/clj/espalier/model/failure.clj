@@ -10,7 +10,7 @@
 
 (def ^:private named
   "By the words of a `/fail`: the error's code, and what repairs it."
-  [[#"(?i)(node|group) (-?\d+) not found" :no-such-node "it has ended, never was, or is of another kind; (sc/print-tree s) shows what there is"]
+  [[#"(?i)(node|group) -?\d+ not found"  :no-such-node "it has ended, never was, or is of another kind; (sc/print-tree s) shows what there is"]
    [#"(?i)synthdef not found"             :no-such-synthdef "(sc/add-synthdefs! s …) sends it"]
    [#"(?i)duplicate node id"              :duplicate-node "without :id, Espalier takes one that is free"]
    [#"(?i)too many nodes"                 :too-many-nodes "(sc/boot! s {:maximum-node-count 4096}) boots a server for more"]
@@ -21,6 +21,11 @@
     "the path is one of the server's machine"]
    [#"(?i)index out of range"             :index-out-of-range "it lies beyond the end"]
    [#"(?i)command not found"              :unknown-command "this server does not know it"]])
+
+(defn- missing-node
+  "The id of the node that a server does not have, by what it says; else nil."
+  [said]
+  (some->> (re-find #"(?i)(?:node|group) (-?\d+) not found" (str said)) second parse-long))
 
 (defn words
   "What a `/fail` says, without its end of line."
@@ -37,9 +42,9 @@
   [request said {:keys [known] :as data}]
   (let [[_ code repair] (or (some (fn [[pattern :as row]] (when (re-find pattern said) row)) named)
                             [nil :command-failed "(sc/server-output s) may tell more"])
-        id (some->> (re-find #"(?i)(?:node|group) (-?\d+) not found" said) second parse-long)]
+        id (missing-node said)]
     (error/error code
-                 (str "The server refused " (binding [*print-length* 12] (pr-str request)) ": " said
+                 (str "The server refused " (binding [*print-length* 12] (pr-str request)) ": " (str/replace said #"\.\s*$" "")
                       (when (= :no-such-synthdef code) (str " (" (second request) ")"))
                       "; " repair "." (when (= :no-such-synthdef code) (error/hint (second request) known)))
                  (cond-> (merge {:request request, :words said} (dissoc data :known))
@@ -51,7 +56,7 @@
 
       (mine? [\"/n_query\" 5] [\"/fail\" \"/n_query\" \"Node 6 not found\"])  ;=> false"
   [request [_ address said third :as fail]]
-  (let [node (some->> (re-find #"(?i)(?:node|group) (-?\d+) not found" (str said)) second parse-long)]
+  (let [node (missing-node said)]
     (and (= address (first request))
          (cond
            node              (boolean (some #(= node %) (rest request)))

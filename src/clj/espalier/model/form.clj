@@ -39,7 +39,7 @@
    [espalier.model.nesting :as nesting])
   (:import
    (clojure.lang IDeref IRef PersistentArrayMap)
-   (java.util ArrayList HashMap)))
+   (java.util ArrayList HashMap HashSet)))
 
 (set! *warn-on-reflection* true)
 
@@ -218,25 +218,26 @@
     (not (map? controls)) (throw (invalid "The controls of a synth are a map, {:freq 440} for example." (within at place) controls))
     :else
     (let [entries (ArrayList.)
-          all     (reduce-kv (fn [m k x]
-                               (if (nil? x)
-                                 m
-                                 (let [k' (or (control-name k) (throw (invalid "A control is named by a keyword, a string or its index." (within at place) k)))
-                                       v  (or (number-value x) (value x names (within at place k)))]
-                                   (when (contains? m k')
-                                     (throw (invalid (str "Control " (shown k') " is written twice.") (within at place) controls)))
-                                   (.add entries k')
-                                   (.add entries v)
-                                   (assoc m k' v))))
-                             {} controls)]
-      (if (< 8 (count all)) (ordered entries) all))))
+          seen    (HashSet.)]
+      (reduce-kv (fn [_ k x]
+                   (when (some? x)
+                     (let [k' (or (control-name k) (throw (invalid "A control is named by a keyword, a string or its index." (within at place) k)))
+                           v  (or (number-value x) (value x names (within at place k)))]
+                       (when-not (.add seen k')
+                         (throw (invalid (str "Control " (shown k') " is written twice.") (within at place) controls)))
+                       (.add entries k')
+                       (.add entries v))))
+                 nil controls)
+      (ordered entries))))
 
 ;; ---- attributes
 
 (def ^:private of-groups [:key :id :paused :parallel])
 (def ^:private of-synths [:key :id :paused :def :once])
 
-(defn- attribute? [kind k] (some #(identical? k %) (if (= :group kind) of-groups of-synths)))
+(def ^:private attributes-of {:group (set of-groups), :synth (set of-synths)})
+
+(defn- attribute? [kind k] (contains? (get attributes-of kind) k))
 
 (def ^:private told
   "What only a node that is written as a map may have beside its attributes."
@@ -251,6 +252,11 @@
     (float? x)         (let [d (double x)] (when-not (Double/isNaN d) d))
     :else              x))
 
+(defn- plain-part?
+  "Whether part of a key is canonical, surely."
+  [x]
+  (or (instance? Long x) (ident? x) (string? x)))
+
 (defn- canonical-key
   "The key that `x` is, or nil. `depth` is how many vectors it may be."
   [x ^long depth]
@@ -258,10 +264,12 @@
     (ident? x)  x
     (string? x) x
     (and (vector? x) (pos? (count x)) (pos? depth))
-    (reduce (fn [k y]
-              (let [y (if (number? y) (same-number y) (canonical-key y (dec depth)))]
-                (if (nil? y) (reduced nil) (conj k y))))
-            [] x)))
+    (if (every? plain-part? x)
+      x
+      (reduce (fn [k y]
+                (let [y (if (number? y) (same-number y) (canonical-key y (dec depth)))]
+                  (if (nil? y) (reduced nil) (conj k y))))
+              [] x))))
 
 (defn- bad-key [x at]
   (invalid :invalid-tree

@@ -30,7 +30,7 @@
 (defn- command-entry [{:keys [command address doc]}]
   {:kind :command, :name (str command), :address address, :doc doc, :text (command-page/text command)})
 
-(defn option-entry
+(defn- option-entry
   "The entry of an option, a row of `espalier.model.options-table`."
   [{k :name, :keys [flag default engines doc] :as row}]
   {:kind    :option, :name (str k), :flag flag, :default default, :values (options-type/brief row), :engines engines, :doc doc
@@ -41,12 +41,8 @@
 (defn- error-entry [[code doc]]
   {:kind :error, :name (str code), :doc doc, :text (str code "\n  " doc)})
 
-(defn- argument-text [{k :key, :keys [default same-as optional] :as argument}]
-  (str "  " (format "%-16s " (name k))
-       (cond (contains? argument :default) (str default)
-             same-as                       (str "as " (name same-as))
-             optional                      "may be left out"
-             :else                         "must be given")))
+(defn- argument-text [{k :key :as argument}]
+  (str "  " (format "%-16s " (name k)) (ugen/default-text argument)))
 
 (defn ugen-entry
   "The entry of a UGen of a class, \"SinOsc\", with `:functions`, `:rates`, `:arguments` and

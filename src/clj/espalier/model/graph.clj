@@ -29,12 +29,7 @@
 (deftype UGen [^Spec spec ^objects inputs ^long channels ^long special]
   Object
   (toString [_]
-    (let [class-name (.class-name spec)
-          sign       (fn [operators] (:name (nth operators special)))]
-      (case class-name
-        "UnaryOpUGen"  (str "#<UGen " (sign ugen/unary-operators) ">")
-        "BinaryOpUGen" (str "#<UGen " (sign ugen/binary-operators) ">")
-        (str "#<UGen " spec ">")))))
+    (str "#<UGen " (or (ugen/operator-name (.class-name spec) special) spec) ">")))
 
 (deftype Output [^UGen ugen ^long index]
   Object
@@ -107,12 +102,6 @@
             (str (.getFileName frame) ":" (.getLineNumber frame))))
         (.getStackTrace e)))
 
-(defn shown
-  "x in a message: not more than its beginning."
-  [x]
-  (let [text (binding [*print-length* 8, *print-level* 3] (pr-str x))]
-    (if (< 80 (count text)) (str (subs text 0 77) "...") text)))
-
 (defn refuse
   "Throws the error `code` of the graph that is being written; its message begins with
   the SynthDef and says where in the source it happened."
@@ -131,7 +120,7 @@
   "Throws for argument `argument` of a UGen, or for an operand, by its number, of an operator."
   [who argument x]
   (refuse :invalid-input
-          (str who ": " (if (keyword? argument) (str "argument " argument) (str "the " (nth ["first" "second" "third" "fourth"] argument (str (inc (long argument)) "th")) " operand")) " is " (shown x) ", where "
+          (str who ": " (if (keyword? argument) (str "argument " argument) (str "the " (nth ["first" "second" "third" "fourth"] argument (str (inc (long argument)) "th")) " operand")) " is " (error/shown x) ", where "
                (cond
                  (boolean? x)                         "a number or a UGen belongs; 1 and 0 are true and false."
                  (nil? x)                             "a number or a UGen belongs; a function that returns nil was called, it may be."
@@ -260,11 +249,11 @@
       (when (contains? rates seen)
         (let [wanted (first (remove rates [:audio :control :scalar]))]
           (refuse :wrong-rate
-                  (str spec ": argument " (argument-at spec i) " is " (shown x) " of " (name seen) " rate, where only "
+                  (str spec ": argument " (argument-at spec i) " is " (error/shown x) " of " (name seen) " rate, where only "
                        (str/join " or " (map name (remove rates [:audio :control :scalar]))) " rate is taken."
                        (case wanted
-                         :audio   (if (number? x) (str " (dc:ar " (shown x) ") is that number at audio rate.") " (k2a:ar …) makes it audio rate.")
-                         :control (if (= :audio seen) " (a2k:kr …) makes it control rate." (str " (dc:kr " (shown x) ") is it at control rate."))
+                         :audio   (if (number? x) (str " (dc:ar " (error/shown x) ") is that number at audio rate.") " (k2a:ar …) makes it audio rate.")
+                         :control (if (= :audio seen) " (a2k:kr …) makes it control rate." (str " (dc:kr " (error/shown x) ") is it at control rate."))
                          ""))
                   {:ugen (str spec), :argument (argument-at spec i), :value x, :rate seen}))))))
 
@@ -277,12 +266,21 @@
         (check-rate spec inputs i rates)
         (recur (inc i))))))
 
-(defn- channel-count [^Spec spec n]
+(defn channel-count
+  "`n`, a number of channels; `whose` and `data` say of what it is in the error.
+
+  Throws `:espalier.error/invalid-channel-count`.
+
+      (channel-count 2 \"play-buf:ar\" {:ugen \"play-buf:ar\"})  ;=> 2"
+  [n whose data]
   (if (and (int? n) (<= 1 (long n) 4096))
     n
     (refuse :invalid-channel-count
-            (str spec ": the number of channels is " (shown n) ", where a whole number from 1 on belongs, for it is part of the SynthDef.")
-            {:ugen (str spec), :argument (:key (nth (.arguments spec) (:argument (.channels spec)) nil)), :value n})))
+            (str whose ": the number of channels is " (error/shown n) ", where a whole number from 1 to 4096 belongs, for it is part of the SynthDef.")
+            (assoc data :value n))))
+
+(defn- channels-of [^Spec spec n]
+  (channel-count n spec {:ugen (str spec), :argument (:key (nth (.arguments spec) (:argument (.channels spec)) nil))}))
 
 (defn- opened
   "`items` with the items of each Fixed in its place."
@@ -307,7 +305,7 @@
     (outputs (made spec
                    inputs
                    (cond
-                     said?                       (channel-count spec (aget items 0))
+                     said?                       (channels-of spec (aget items 0))
                      (= :inputs (.channels spec)) (- n 2)
                      :else                       (.channels spec))
                    0))))

@@ -32,7 +32,7 @@
 (def ^:private rules
   "By option a predicate, and what is expected in words."
   (let [flag [boolean? "true or false"]]
-    {:port      [(fn [x] (or (nil? x) (and (int? x) (<= 0 (long x) 65535)))) "a port, or nil for a free one"]
+    {:port      [(fn [x] (or (nil? x) (and (int? x) (<= 0 (long x) 65535)))) "a number from 0 to 65535, or nil for a free one"]
      :poll-ms   [(fn [x] (and (int? x) (<= 100 (long x)))) "a number of milliseconds, 100 or more"]
      :drift-ms  [(fn [x] (or (nil? x) (and (int? x) (<= 100 (long x))))) "a number of milliseconds, 100 or more, or nil for never"]
      :write?    flag
@@ -207,7 +207,7 @@
   are `:gone`, of the log the new lines; nil where nothing differs. Without `before` it is
   all of `after`, and `:anew`.
 
-      (news page (assoc-in page [:server :status] \"online\"))
+      (news shown (assoc-in shown [:server :status] \"online\"))
       ;=> {:server {:status \"online\", :late-count 0}}"
   ([after] (assoc (dissoc after :logged :nodes)
                   :anew true

@@ -35,9 +35,9 @@
 
 (defn- because [what e] (str what (when e (str ": " (ex-message e)))))
 
-(defn- words [{:keys [event warnings pid exit-code reason why patience-ms asleep-ms error behind late-s reference edits] [_ address said] :message}]
+(defn- words [{:keys [event warnings ip-address port protocol pid exit-code reason why patience-ms asleep-ms error behind late-s reference edits] [_ address said] :message}]
   (case event
-    :booting           (str/join " " (cons "Booting." warnings))
+    :booting           (str/join " " (cons (str "Booting" (when port (str ", to listen at " ip-address ":" port " (" (name protocol) ")")) ".") warnings))
     :process-booted    (str "Process " pid " runs.")
     :boot-failed       (because "It did not boot" error)
     :connect-failed    (because "The login failed" error)

@@ -75,7 +75,7 @@
   (nesting/tree (into [] (map-indexed (fn [i [node p]] [(if-let [m (get marks i)] (assoc node :marks m) node) p])) rows)))
 
 (defn- settled
-  "The marks that a node keeps behind the edits; what is set shows what it was."
+  "The tree without marks that say nothing."
   [tree]
   (nesting/tree
     (mapv (fn [[{:keys [marks] :as node} p]]
@@ -87,7 +87,7 @@
 
       (before-and-after {:kind :group, :id -1, :children [{:kind :synth, :key :a, :def \"bell\", :controls {}}]}
                         [{:edit :free, :node :a}])
-      ;=> [{:kind :group, :id -1, :children [{:kind :synth, :key :a, …, :marks {:mark :freed, …}}]}
+      ;=> [{:kind :group, :id -1, :children [{:kind :synth, :key :a, :def \"bell\", :controls {}, :marks {:mark :freed, :words [[:freed \"freed\"]]}}]}
       ;    {:kind :group, :id -1, :children []}]"
   [tree edits]
   (let [rows  (nesting/rows tree)

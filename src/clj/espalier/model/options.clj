@@ -22,7 +22,7 @@
   []
   (apply array-map (mapcat (juxt :name :default) table)))
 
-;; what is no process
+;; ---- what is no process
 
 (defn rehearsal
   "What is asked of a rehearsal, a map, where the option `:executable` is one; nil where it
@@ -34,7 +34,7 @@
     (= :rehearsal executable) {}
     (map? executable)         (dissoc executable :kind)))
 
-;; engines
+;; ---- engines
 
 (defn engine-of
   "`:supernova` where the file name of `executable` (string, keyword or nil) says
@@ -71,23 +71,16 @@
             options
             table)))
 
-;; checking
-
-(defn- show
-  "What a value looks like, cut short; of a value that cannot be printed its class."
-  [x]
-  (let [s (try (binding [*print-length* 8, *print-level* 3] (pr-str x))
-               (catch Exception _ (str (class x))))]
-    (if (< 80 (count s)) (str (subs s 0 77) "...") s)))
+;; ---- checking
 
 (defn- invalid [k x problem example]
   (error/error :invalid-option
-               (str k " is " (show x) ", " problem ". For example: (sc/boot! s " (pr-str example) ")")
+               (str k " is " (error/shown x) ", " problem ". For example: (sc/boot! s " (pr-str example) ")")
                {:option k, :value x, :problem problem, :example example}))
 
 (defn- unknown [k]
   (error/error :unknown-option
-               (str "There is no option " (show k) "." (error/hint k (map :name table))
+               (str "There is no option " (error/shown k) "." (error/hint k (map :name table))
                     " (sc/doc-options) shows them all.")
                {:option k, :known (mapv :name table)}))
 
@@ -198,7 +191,7 @@
   ([options platform]
    (when-not (or (nil? options) (map? options))
      (throw (error/error :invalid-option
-                         (str "Options are a map, not " (show options) ". For example: (sc/boot! s {:port 57110})")
+                         (str "Options are a map, not " (error/shown options) ". For example: (sc/boot! s {:port 57110})")
                          {:value options})))
    (let [checked (reduce (fn [m [k x]]
                            (assoc m k (read-option (or (entry-of k) (throw (unknown k))) x)))
@@ -218,7 +211,7 @@
          (throw (invalid k (get checked k) problem example))))
      checked)))
 
-;; the command line
+;; ---- the command line
 
 (defn- word [x]
   (if (keyword? x) (name x) (str x)))
@@ -262,7 +255,7 @@
           cat
           (sort-by first (keep #(flag-words % options engine) table)))))
 
-;; warnings
+;; ---- warnings
 
 (defn- warn-about [{:keys [password protocol memory-size restricted-path verbosity ip-address
                            audio sample-rate remote-control-volume safety-clip]
@@ -319,7 +312,7 @@
                   (str k " is known since version " since "; an older " (name engine) " does not boot with it."))
                 (warn-about options engine platform))))))
 
-;; the options of a call
+;; ---- the options of a call
 
 (defn check-call
   "The options of a single call, if they are right: a map of the keys in `known`,
@@ -331,13 +324,13 @@
   [options known]
   (when-not (map? options)
     (throw (error/error :invalid-option
-                        (str "The options of this call are a map, not " (show options) ". It takes " (str/join ", " (sort known)) ".")
+                        (str "The options of this call are a map, not " (error/shown options) ". It takes " (str/join ", " (sort known)) ".")
                         {:value options})))
   (reduce-kv
     (fn [_ k _]
       (when-not (contains? known k)
         (throw (error/error :unknown-option
-                            (str "This call takes no option " (show k) "." (error/hint k known) " It takes " (str/join ", " (sort known)) ".")
+                            (str "This call takes no option " (error/shown k) "." (error/hint k known) " It takes " (str/join ", " (sort known)) ".")
                             {:option k :value (get options k)}))))
     nil
     options)

@@ -196,7 +196,7 @@
   (cond-> (-> w run-scheduled end/run node/calculate-first end/plan (work io))
     (empty? finishing) (assoc :finishing-block (:block w))))
 
-(defn settle
+(defn- settle
   "The world in which what the other thread has prepared is in force, and what follows from
   it: completion messages, then `/done`."
   [{:keys [finishing] :as w} io]
@@ -209,7 +209,7 @@
               finishing)
       (run-block io)))
 
-(defn next-block
+(defn- next-block
   "The number of the block in which something is due by itself, or nil."
   [{:keys [scheduled ends finishing finishing-block finishing-delay] :as w}]
   (let [due (cond-> []

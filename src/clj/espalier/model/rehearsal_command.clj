@@ -1,6 +1,5 @@
 (ns espalier.model.rehearsal-command
-  "What the commands for nodes and control buses do to a rehearsal's world, at once, in the
-  audio thread: functions of the world, a reader of the arguments and the client."
+  "What the commands for nodes do to a rehearsal's world, at once, in the audio thread: functions of the world, a reader of the arguments and the client."
   (:require
    [espalier.model.rehearsal-envelope :as envelope]
    [espalier.model.rehearsal-message :as message]

@@ -3,8 +3,7 @@
   control or the tree changes, and what is due in a block is done."
   (:require
    [espalier.model.rehearsal-envelope :as envelope]
-   [espalier.model.rehearsal-node :as node]
-   [espalier.model.rehearsal-world :as world]))
+   [espalier.model.rehearsal-node :as node]))
 
 (set! *warn-on-reflection* true)
 

@@ -232,8 +232,8 @@
           (update :ugen-count - (:ugen-count synthdef))))))
 
 (defn- end
-  "The world in which this node, by now in the place that is told, has ended. `alone`: what
-  was below it has ended already."
+  "The world in which this node, by now in the place that is told, has ended. What was below it
+  has ended already."
   [w {:keys [id kind synthdef] :as node}]
   (let [w (cond-> w (= :synth kind) (release (:uid synthdef) (:base synthdef)))]
     (-> w (tell id "/n_end") (detach id) (forget node))))
@@ -298,14 +298,20 @@
 
 ;; ---- running
 
+(defn- calculated-there?
+  "Whether what is in the groups of a node is calculated: they are in the tree, and none of them
+  is paused."
+  [w id]
+  (let [groups (above w id)]
+    (and (= 0 (:id (peek groups)))
+         (not-any? #(= :null (:calc %)) groups))))
+
 (defn running?
   "Whether a node is calculated: neither it nor a group that it is in is paused, and it is
   in the tree."
   [w id]
-  (let [groups (above w id)]
-    (and (not (contains? #{:null :null-first} (:calc (get (:nodes w) id))))
-         (= 0 (:id (peek groups)))
-         (not-any? #(= :null (:calc %)) groups))))
+  (and (not (contains? #{:null :null-first} (:calc (get (:nodes w) id))))
+       (calculated-there? w id)))
 
 (defn unblock
   "The world in which nodes that were made where nothing is calculated are looked at again."
@@ -343,8 +349,7 @@
             (let [{:keys [calc]} (get (:nodes w) id)]
               (cond
                 (not (contains? #{:first :null-first} calc)) w
-                (let [groups (above w id)]
-                  (and (= 0 (:id (peek groups))) (not-any? #(= :null (:calc %)) groups)))
+                (calculated-there? w id)
                 (change w id :calc (if (= :first calc) :run :null))
                 :else (update w :blocked conj id))))
           (assoc w :fresh [])

@@ -14,12 +14,8 @@
 
 (set! *warn-on-reflection* true)
 
-(def ^:private built-in
-  "What a server has beside the UGens of the table."
-  #{"AudioControl" "BinaryOpUGen" "Control" "LagControl" "MaxLocalBufs" "MulAdd" "Sum3" "Sum4" "TrigControl" "UnaryOpUGen"})
-
 (defn- installed? [ugen-class]
-  (or (built-in ugen-class)
+  (or (synthdef-check/unlisted ugen-class)
       (contains? (:engines (get ugen/ugens ugen-class)) :scsynth)))
 
 (defn- prepared
@@ -117,7 +113,7 @@
     (remove-def w d)
     w))
 
-(defn free-every
+(defn- free-every
   "The world without SynthDefs. Nobody is told."
   [w]
   (assoc w :synthdefs {}, :references {}))

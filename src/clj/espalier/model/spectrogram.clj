@@ -34,7 +34,7 @@
             (when (Double/isFinite x) (aset out i x))))))
     out))
 
-(defn decibels
+(defn- decibels
   "The levels of samples: for each of `columns` moments, evenly apart, a double array of the
   levels of frequencies, from 0 to below half the sample rate, in dB; a sine of amplitude 1 has 0.
 

@@ -513,7 +513,7 @@
   "The ids of the nodes below group `id`, each behind those that are below it; nodes in
   `more`, a map from group to ids, count as its children too.
 
-      (below state 0)  ;=> (1001 1000 1)"
+      (below state 0)  ;=> (1000 1)"
   ([state id] (below state id {}))
   ([state id more]
    (loop [todo (list id), found ()]
@@ -551,7 +551,8 @@
   form of `espalier.model.tree/parse` without controls. A SynthDef that nobody told
   is nil. Returns nil where node `id` is not confirmed.
 
-      (tree state)  ;=> {:id 0 :kind :group :children [{:id 1000 :kind :synth :def \"bell\"}]}"
+      (tree state)
+      ;=> {:id 0 :kind :group :children [{:id 1 :kind :group :children []} {:id 1000 :kind :synth :def \"bell\"}]}"
   ([state] (tree state 0))
   ([{:keys [nodes]} id]
    (when (confirmed? (get nodes id))

@@ -19,7 +19,8 @@
   What makes a server crash, or refuse a SynthDef without saying so, is refused
   here, read or written."
   (:require
-   [espalier.model.error :refer [error]])
+   [espalier.model.error :refer [error]]
+   [espalier.model.message :as message])
   (:import
    (java.io ByteArrayOutputStream DataOutputStream)
    (java.nio ByteBuffer)
@@ -49,7 +50,7 @@
                      " A server could crash on that, so nothing was read or written. Compile the SynthDef again.")
                 {:offset offset :seen seen :expected expected})))
 
-;; --- Numbers. A NaN goes by its bits, for the processor would change some of them.
+;; ---- Numbers. A NaN goes by its bits, for the processor would change some of them.
 
 (defn- float-of-bits [bits]
   (let [bits (int bits), x (Float/intBitsToFloat bits)]
@@ -57,8 +58,7 @@
       (Double/longBitsToDouble (bit-or (bit-shift-left (bit-and bits 0x80000000) 32)
                                        0x7ff0000000000000
                                        (bit-shift-left (bit-and bits 0x7fffff) 29)))
-      (let [shortest (Double/parseDouble (Float/toString x))]
-        (if (== x (unchecked-float shortest)) shortest (double x))))))
+      (message/decimal x))))
 
 (defn- bits-of-float ^long [^Number x]
   (let [x (.doubleValue x)]
@@ -70,7 +70,7 @@
                                (if (zero? payload) 0x400000 payload))))
       (Float/floatToRawIntBits (unchecked-float x)))))
 
-;; --- Numbers as they are in a file
+;; ---- Numbers as they are in a file
 
 (defn shortest
   "The double that `parse` reads where x was written: of all that are the same 32-bit
@@ -82,7 +82,7 @@
     x
     (double (float-of-bits (bits-of-float x)))))
 
-;; --- Bytes to values. `in` stands where the next thing is read; `wide?`: version 2, integers of 32 bits.
+;; ---- Bytes to values. `in` stands where the next thing is read; `wide?`: version 2, integers of 32 bits.
 
 (defn- need [^ByteBuffer in size expected]
   (when (< (.remaining in) (long size))
@@ -242,7 +242,7 @@
       (bad (.position in) (str (.remaining in) " more bytes") "the end"))
     defs))
 
-;; --- Values to bytes. Each thing is checked as `parse` would check it.
+;; ---- Values to bytes. Each thing is checked as `parse` would check it.
 
 (defn- write-index
   "An integer from 0 to below `limit`."
@@ -359,7 +359,7 @@
           defs)
     (.toByteArray bytes)))
 
-;; --- Controls
+;; ---- Controls
 
 (defn- first-of-each
   "The entries [name index] without those whose name an earlier one has."
@@ -402,7 +402,7 @@
     (clojure.lang.PersistentArrayMap.                      ; keeps the order, however many there are
       (object-array (mapcat (fn [[k index]] [k (control index)]) (first-of-each parameter-names))))))
 
-;; --- Text
+;; ---- Text
 
 (def ^:private rate-marks {:scalar "ir" :control "kr" :audio "ar" :demand "dr"})
 

@@ -54,14 +54,14 @@
                        (writing (reading acc)))))]
      (:total (reduce step {:left readers, :free 0, :total 0} (map-indexed vector ugens))))))
 
-(def ^:private of-every-table
-  "What SynthDefs are made with beside UGens that have a name of their own."
+(def unlisted
+  "What SynthDefs are made with beside the UGens of the table; every server has it."
   #{"AudioControl" "BinaryOpUGen" "Control" "LagControl" "MulAdd" "Sum3" "Sum4" "TrigControl" "UnaryOpUGen"})
 
 (defn- most-wires
   "What `wire-count` is at the most: a UGen that is in no table may write apart."
   [d known]
-  (wire-count d (fn [ugen] (or (apart ugen) (not (or (nil? known) (contains? known ugen) (of-every-table ugen)))))))
+  (wire-count d (fn [ugen] (or (apart ugen) (not (or (nil? known) (contains? known ugen) (unlisted ugen)))))))
 
 ;; ---- problems
 
@@ -71,15 +71,15 @@
 (defn problem
   "What is wrong, as a map with the words for it.
 
-      (problem :no-such-ugen {:ugen \"SinOsk\"} :scsynth)
-      ;=> {:problem :no-such-ugen, :ugen \"SinOsk\", :says \"there is no UGen SinOsk on this scsynth …\"}"
+      (:says (problem :bad-name {:name \"\"} :scsynth))
+      ;=> \"its name, \\\"\\\", must have 1 to 255 bytes of Latin-1 letters for scsynth\""
   [code {:keys [ugen wires most] :as data} engine]
   (assoc data
          :problem code
          :says (case code
                  :bad-name      (str "its name, " (pr-str (:name data)) ", must have 1 to " (if (= :supernova engine) 127 255) " bytes of Latin-1 letters for " (name engine))
                  :no-such-ugen  (str "there is no UGen " ugen " on this " (name engine)
-                                     "; a plug-in that has it belongs into a directory of {:ugen-plugins-path […]}")
+                                     "; a plug-in that has it belongs in a directory of {:ugen-plugins-path […]}")
                  :too-many-wires (str "it needs " wires " wire buffers, and this scsynth has " (or most "fewer")
                                       "; (sc/boot! s {:wire-buffer-count " (max 128 (* 2 (long wires))) "}) boots one with more"))))
 

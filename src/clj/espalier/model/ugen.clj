@@ -20,10 +20,6 @@
   (with-open [in (PushbackReader. (io/reader (io/resource "espalier/ugens.edn")))]
     (edn/read in)))
 
-(def sclang-version
-  "The version of SuperCollider's class library that the table was made from."
-  (:sclang-version table))
-
 (def done-actions
   "What a UGen may do with its synth when it has finished, by name:
   `{:none 0, :pause-self 1, :free-self 2 …}`."
@@ -174,9 +170,21 @@
   [function-name arguments]
   (Spec. function-name nil arguments [] 0 nil nil nil nil false false false false false false))
 
+(defn default-text
+  "What an argument of a spec is where it is not given, in words.
+
+      (default-text {:key :freq, :default 440.0})   ;=> \"440.0\"
+      (default-text {:key :stop, :same-as :start})  ;=> \"as start\""
+  [{:keys [default same-as optional] :as argument}]
+  (cond
+    (contains? argument :default) (str default)
+    same-as                       (str "as " (name same-as))
+    optional                      "may be left out"
+    :else                         "must be given"))
+
 (defn built-in
   "A spec of what the table does not list, for a SynthDef is made of it without being
-  asked: controls, operators, MaxLocalBufs.
+  asked: controls and operators.
 
       (built-in \"MulAdd\" :audio {})"
   [class-name rate {:keys [pure? multi-out? layout]}]
@@ -206,3 +214,11 @@
       (binary-index \"*\")  ;=> 2"
   [operator]
   (some #(when (= operator (:name %)) (:index %)) binary-operators))
+
+(defn operator-name
+  "The name of an operator by its number, of the class UnaryOpUGen or BinaryOpUGen; nil where there is
+  none.
+
+      (operator-name \"BinaryOpUGen\" 2)  ;=> \"*\""
+  [class-name number]
+  (:name (nth (case class-name "UnaryOpUGen" unary-operators, "BinaryOpUGen" binary-operators, []) number nil)))

@@ -143,14 +143,9 @@
 
 ;; ---- nodes
 
-(defn- operator-name [class-name number]
-  (or (some (fn [{:keys [index], operator :name}] (when (= number index) operator))
-            (if (= "UnaryOpUGen" class-name) ugen/unary-operators ugen/binary-operators))
-      (str number)))
-
 (defn- title [{:keys [special], class-name :class}]
   (if (contains? #{"UnaryOpUGen" "BinaryOpUGen"} class-name)
-    (operator-name class-name special)
+    (or (ugen/operator-name class-name special) (str special))
     class-name))
 
 (defn- control-note

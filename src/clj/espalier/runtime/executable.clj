@@ -36,7 +36,7 @@
    :env      (fn [k] (System/getenv k))
    :home     (System/getProperty "user.home")})
 
-;; places
+;; ---- places
 
 (defn- version-numbers
   "The numbers in a name, filled up so that vectors of them sort as versions do."
@@ -81,7 +81,7 @@
   (let [file (io/file path)]
     (and (File/.isFile file) (File/.canExecute file))))
 
-;; errors
+;; ---- errors
 
 (def ^:private remedies
   {:linux   (str "Install it (Debian, Ubuntu: apt install supercollider-server, for supernova supercollider-supernova;"
@@ -117,7 +117,7 @@
                (str path " is there, but you may not execute it. Make it executable: chmod +x " path)
                {:path path}))
 
-;; the search
+;; ---- the search
 
 (defn- search [machine file-name origin]
   (let [looked (files-named machine file-name)]

@@ -26,7 +26,7 @@
   [server ^IRef reference options
    state                   ; atom: :status, :change-count, :bundle-count, :byte-count, :report, :error; :value and :login, the last done; :origin of the last change
    ^AtomicBoolean waiting  ; whether a change waits to be looked at
-  ^AtomicBoolean looking  ; whether a look for what has drifted is to come
+   ^AtomicBoolean looking  ; whether a look for what has drifted is to come
    stop                    ; atom: what is called when it ends
    worker]                 ; takes :changed, :repair, and promises that are delivered when all before is done
   IDeref
@@ -203,7 +203,7 @@
                        (:timeout-ms (handle/effective-options (.-server f))))
         done       (promise)]
     (when (= :ended (:status @f))
-      (throw (error/error :not-followed (str f " follows no more.") {})))
+      (throw (error/error :not-followed (str f " follows no more. (sc/follow! s reference) follows again.") {})))
     (worker/offer! (.-worker f) done)
     (when-not (deref done timeout-ms nil)
       (throw (error/error :no-answer (str f " has not done all changes within " timeout-ms " ms. :timeout-ms says how long to wait.") {:timeout-ms timeout-ms})))

@@ -48,8 +48,3 @@
   [^Log l on?]
   (swap! (.-listeners l) (fn [listeners] (if on? (assoc listeners ::tap #(tap> %)) (dissoc listeners ::tap))))
   nil)
-
-(defn taps?
-  "Whether new entries go to `tap>`."
-  [^Log l]
-  (contains? @(.-listeners l) ::tap))

@@ -80,10 +80,10 @@
 
 ;; ---- making
 
-(defn- group-id [s session x]
-  (cond
-    (nil? x) (session/default-group-id (:client-id session))
-    :else    x))
+(defn- target-or-default
+  "What a new node is put to: `x`, or this client's default group where that is nil."
+  [session x]
+  (if (nil? x) (session/default-group-id (:client-id session)) x))
 
 (defn- refuse-duplicate!
   "Throws where a group's own id is there already: scsynth would say nothing."
@@ -132,7 +132,7 @@
         session (handle/live s)
         node    (entities/add-node s :group opts (when parallel {:parallel? true}))]
     (made! s session (if parallel :p-new :g-new)
-           {:groups [[(:id (:entity node)) (or action :head) (group-id s session target)]]}
+           {:groups [[(:id (:entity node)) (or action :head) (target-or-default session target)]]}
            opts node)))
 
 (defn- synthdef-name [x]
@@ -156,7 +156,7 @@
     (let [node (entities/add-node s :synth opts {:def synthdef})]
       (made! s session :s-new
              {:synthdef synthdef, :id (:id (:entity node)), :action (or (:action opts) :head)
-              :target (group-id s session (:target opts)), :controls controls}
+              :target (target-or-default session (:target opts)), :controls controls}
              opts node))))
 
 ;; ---- controls
@@ -321,13 +321,16 @@
     (cond-> {:id (long id), :kind (if (= 1 group) :group :synth), :parent (node parent), :previous (node previous), :next (node next)}
       (= 1 group) (assoc :head (node head), :tail (node tail), :parallel? (= -2 head)))))
 
+(defn- node-id [s session node]
+  (if (entity? node) (entities/resolve-in s session node) node))
+
 (defn- group-of
   "The id of the group that a node is in: asked of the server, and within a moment, where
   that cannot be, what is known of it.
 
   Throws `:espalier.error/no-such-node`."
   [s {:keys [mirror] :as session} node]
-  (let [id (if (entity? node) (entities/resolve-in s session node) node)]
+  (let [id (node-id s session node)]
     (or (when (moment/inside? s) (mirror/parent mirror id))
         (:parent (info (moment/question! s (command/request :n-query {:id id} (:limits session)) nil))))))
 
@@ -395,9 +398,6 @@
     (send! group session (if synths-only :g-deep-free :g-free-all) {:ids [group]} (select-keys opts [:confirm :timeout-ms]))))
 
 ;; ---- questions
-
-(defn- node-id [s session node]
-  (if (entity? node) (entities/resolve-in s session node) node))
 
 (defn query-node
   "See `espalier.core/query-node`."

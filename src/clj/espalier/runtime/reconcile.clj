@@ -57,15 +57,14 @@
                 (let [of (get made-of id)]
                   (cond-> {:kind :synth, :id id, :def def, :controls (or (declared/controls-of session id) {})}
                     (some? key) (assoc :key key), of (assoc :synthdef of), (= :paused status) (assoc :paused true)))))]
-    (loop [todo (list [root -1]), rows (transient [])]
-      (if-let [[id parent] (peek todo)]
-        (let [{:keys [kind tail] :as node} (get nodes id {:id id, :kind :group})
-              place (count rows)]
+    (loop [todo (list [(get nodes root {:id root, :kind :group}) -1]), rows (transient [])]
+      (if-let [[{:keys [kind tail] :as node} parent] (peek todo)]
+        (let [place (count rows)]
           (recur (if (= :group kind)
                    ;; From the tail, so that the first child lies on top.
-                   (loop [todo (pop todo), child tail]
+                   (loop [todo (pop todo), {:keys [id previous] :as child} (get nodes tail)]
                      (if child
-                       (recur (if (mirror/ending? mirror child) todo (conj todo [child place])) (:previous (get nodes child)))
+                       (recur (if (mirror/ending? mirror id) todo (conj todo [child place])) (get nodes previous))
                        todo))
                    (pop todo))
                  (conj! rows [(row node) parent])))
@@ -320,7 +319,7 @@
                        :ids       now
                        :keys      by-key
                        :once      (into {}
-                                        (comp (map first)
+                                        (comp (map (fn [[node]] node))
                                               (filter (fn [{:keys [key def] :as node}] (and (:once node) (or (= def (get once key)) (contains? by-key key)))))
                                               (map (juxt :key :def)))
                                         rows)
@@ -519,17 +518,28 @@
            :byte-count   (+ (long (:byte-count report 0)) (long byte-count))}
     at (assoc :at at)))
 
+(defn- setting? [{:keys [edit]}] (= :set edit))
+
+(defn- with-set-controls
+  "The rows with the controls that edits have set."
+  [session rows edits]
+  (let [new (into {} (map (fn [{id :node}] [id (declared/controls-of session id)])) edits)]
+    (if (empty? new)
+      rows
+      (mapv (fn [[node parent :as row]]
+              (if-some [controls (get new (:id node))] [(assoc node :controls controls) parent] row))
+            rows))))
+
 (defn- finished
-  "A report with what there is in the end; `left` are the edits that would still be needed."
-  [session root report before {:keys [resolved]} wait? missing left]
+  "A report with what there is in the end, the tree `after`; `left` are the edits that would still
+  be needed."
+  [session root report after {:keys [resolved]} wait? missing left]
   (let [memory  (get-in (declared/known session) [:roots root])
         started (into #{} (comp (filter plan/makes-node?) (remove #(some #{(:id %)} missing)) (map (fn [{:keys [key id]}] (or key id)))) resolved)]
     (shown map->Report
            (assoc report
              :root        root
-             :after       (if wait?
-                            (nesting/tree (expected-rows session root memory))
-                            (diff/apply-edits (nesting/tree before) resolved {:lenient true}))
+             :after       after
              :ids         (:keys memory {})
              :confirmed?  (boolean (and wait? (empty? left)))
              :differences (mapv #(with-reason started %) left)))))
@@ -542,7 +552,8 @@
   [s {:keys [mirror timeout-ms] :as session} {:keys [root given buffers] :as wish} opts first-before]
   (let [old        (get-in (declared/known session) [:roots root])
         expected   #(expected-rows session root (get-in (declared/known session) [:roots root]))
-        look       #(:edits (edits-between session (expected) wish (get-in (declared/known session) [:roots root])))
+        look       #(let [rows (expected)]
+                      (assoc (edits-between session rows wish (get-in (declared/known session) [:roots root])) :rows rows))
         {:keys [at wait?]} (timing session old opts timeout-ms)
         done!      (fn [{:keys [resolved]}]
                      (when at
@@ -554,14 +565,22 @@
             (send-edits! s session wish before
                          {:at at, :wait? wait?, :timeout-ms timeout-ms, :done! done!
                           :needs! #(when (= 1 round) (send-needs! s session given buffers opts))})
-            look?   (and wait? (or (not (identical? nodes (:nodes (mirror/known mirror)))) (seq failures))
-                         (or unanswered? (seq (look))))
-            sure?   (or (not look?) (tree-query/mend! session mirror) (not unanswered?))
-            left    (when look? (look))
+            look?   (and wait? (or (not (identical? nodes (:nodes (mirror/known mirror)))) (seq failures)))
+            glance  (when look? (look))
+            doubt?  (and look? (or unanswered? (seq (:edits glance))))
+            sure?   (or (not doubt?) (tree-query/mend! session mirror) (not unanswered?))
+            seen    (if doubt? (look) glance)
+            left    (:edits seen)
             missing (when (seq left) (unstarted session made))
             failure (when (or (seq left) (not sure?)) (failure-of failures missing resolved))
             report  (added-up report before sent at)
-            finish  #(finished session root report before sent wait? missing left)
+            after   #(if wait?
+                       (nesting/tree (cond
+                                       (and seen (empty? missing))                  (:rows seen)
+                                       (and (nil? seen) (every? setting? resolved)) (with-set-controls session before resolved)
+                                       :else                                        (expected)))
+                       (diff/apply-edits (nesting/tree before) resolved {:lenient true}))
+            finish  #(finished session root report (after) sent wait? missing left)
             again?  (and (seq left) sure? (< round (long most-rounds))
                          (if failure
                            (not (hopeless (error/code failure)))
@@ -613,10 +632,12 @@
 (defn reconcile!
   "See `espalier.core/reconcile!`."
   [s x opts]
-  (options/check-call opts #{:root :at :prune :confirm :timeout-ms})
+  (options/check-call opts #{:root :at :late :prune :confirm :timeout-ms})
+  (delivery/check-late (:late opts))
   (moment/refuse-inside! "reconcile!")
   (let [session (live s opts)
         opts    (cond-> opts (:at opts) (update :at clock/instant (:clock session)))]
+    (delivery/check-time session (:at opts) (:late opts))
     (declared/locked
       session
       (fn []

@@ -165,7 +165,8 @@
               s           (.-server r)]
           (swap! state merge
                  (try
-                   (try (await-disk! s opts)
+                   (try (when-not (options/rehearsal (:executable (handle/effective-options s)))    ; which has no disk thread
+                          (await-disk! s opts))
                         (finally
                           (try (buffer/close-buffer! b opts)
                                (finally (buffer/free! b opts)))))

@@ -12,6 +12,7 @@
    [espalier.runtime.dispatch :as dispatch]
    [espalier.runtime.entities :as entities]
    [espalier.runtime.executable :as executable]
+   [espalier.runtime.health :as health]
    [espalier.runtime.handle :as handle :refer [become! effective-options emit! leave! live locked offline owner? process status]]
    [espalier.runtime.link :as link]
    [espalier.runtime.session :as session]
@@ -97,7 +98,7 @@
    {:keys [watch-interval-ms watch-patience-ms port]}]
   (let [stop (CountDownLatch. 1)
         ;; By a worker, for a TCP connection that is full blocks whoever sends.
-        ping (worker/worker (fn [_] (link/send! link ["/status"])) (fn [_]))
+        ping (worker/worker (fn [_] (link/send-at-once! link ["/status"])) (fn [_]))
         tick (fn [w]
                (when-not (.await stop watch-interval-ms TimeUnit/MILLISECONDS)
                  (let [{:keys [action] :as w} (watch/step w (session/milliseconds) (.get heard))]
@@ -125,6 +126,7 @@
 
 (defn- open-session! [^Server s opts owner?]
   (emit! s :connecting)
+  (health/clear! (handle/health-of s))
   (try
     (let [session (promise)]
       (deliver session
@@ -132,6 +134,7 @@
                  s opts
                  (session/open! (.-dispatcher s) opts (options/engine opts) owner?
                    {:clock          (if-let [process (handle/process s)] (.clock process) clock/wall)
+                    :health         (handle/health-of s)
                     :mend!          tree-query/mend!
                     :on-packet      #(trace/add! (.-trace s) :received %)
                     :on-sent        #(trace/add! (.-trace s) :sent %)
@@ -176,7 +179,8 @@
             executable (executable/find-executable (:executable (options/check asked)))
             opts       (options/check (assoc asked :executable executable) (executable/platform))]
         (leave! s :booting {:options opts})
-        (emit! s :booting {:warnings (options/warnings opts (executable/platform))})
+        (emit! s :booting (assoc (select-keys opts [:ip-address :port :protocol])
+                                 :warnings (options/warnings opts (executable/platform))))
         (try
           (boot/alone-on-port opts #(start! s opts executable))
           s
@@ -237,7 +241,7 @@
 
 (defn- quit-process! [{:keys [^RunningServer process session]}]
   (.end process
-        (reify ServerProcess$Ask (run [_] (link/send! (:link session) ["/quit"])))
+        (reify ServerProcess$Ask (run [_] (link/send-at-once! (:link session) ["/quit"])))
         (Duration/ofSeconds 2)
         (Duration/ofSeconds 1)))
 

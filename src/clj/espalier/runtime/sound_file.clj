@@ -17,7 +17,7 @@
 (defn- truncated [path offset wanted size]
   (fail :truncated-wav path offset
         (str "the file ends at byte " size ", in the middle of the " wanted " bytes that begin at byte " offset
-             ". Was its buffer closed with /b_close before the server quit?")))
+             ". (sc/stop-recording! recording), or (sc/close-buffer! b) of the buffer that writes it, completes a file before the server quits.")))
 
 (defn read-at
   "`n` bytes of a channel from `offset`, as a little-endian buffer.
@@ -123,6 +123,18 @@
      :channels       (inc (bit-and 7 (unsigned-bit-shift-right x 41)))
      :frames         (bit-and x 0xfffffffff)}))
 
+(defn call-with-channel
+  "Calls `f` with a channel of the file at `path`, and the path as a string.
+
+  Throws `:no-such-file`."
+  [path f]
+  (let [path (str path)
+        file (File. path)]
+    (when-not (.isFile file)
+      (fail :no-such-file path 0 "there is no such file."))
+    (with-open [in (FileInputStream. file)]
+      (f (.getChannel in) path))))
+
 (defn facts
   "What the header of a sound file says: `:frames :channels :sample-rate-hz`; nil for a kind
   that is not WAV, AIFF or FLAC.
@@ -131,16 +143,12 @@
 
       (facts \"take.wav\")  ;=> {:frames 44100, :channels 2, :sample-rate-hz 44100}"
   [path]
-  (let [path (str path)
-        file (File. path)]
-    (when-not (.isFile file)
-      (fail :no-such-file path 0 "there is no such file."))
-    (with-open [in (FileInputStream. file)]
-      (let [channel (.getChannel in)]
-        (when (<= 12 (.size channel))
-          (let [b (read-at channel path 0 12)]
-            (case (ascii b 0)
-              "RIFF" (select-keys (wav channel path) [:frames :channels :sample-rate-hz])
-              "FORM" (aiff channel path)
-              "fLaC" (flac channel path)
-              nil)))))))
+  (call-with-channel
+    path
+    (fn [^FileChannel channel path]
+      (when (<= 12 (.size channel))
+        (case (ascii (read-at channel path 0 12) 0)
+          "RIFF" (select-keys (wav channel path) [:frames :channels :sample-rate-hz])
+          "FORM" (aiff channel path)
+          "fLaC" (flac channel path)
+          nil)))))

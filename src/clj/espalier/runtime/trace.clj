@@ -2,6 +2,7 @@
   "The last packets in both directions, as they were on the wire: kept as they are,
   made data when somebody looks."
   (:require
+   [espalier.model.error :as error]
    [espalier.model.failure :as failure]
    [espalier.runtime.clock :as clock]
    [espalier.runtime.link :as link]
@@ -88,6 +89,8 @@
   (a Date), `:direction`, `:packet`, which is nil of a large one that memory was
   needed for. The options are those of `espalier.core/trace`, with `:address` a set."
   [^Trace t {:keys [direction address after limit]}]
+  (when-not (contains? #{nil :sent :received} direction)
+    (throw (error/error :invalid-option (str ":direction is :sent or :received, not " (pr-str direction) ".") {:option :direction, :value direction})))
   (let [wanted? (fn [^Entry e]
                   (and e
                        (or (nil? direction) (= direction (.-direction e)))

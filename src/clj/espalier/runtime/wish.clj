@@ -202,7 +202,7 @@
 
 ;; ---- SynthDefs and controls
 
-(def ^:private synths (comp (map first) (filter #(= :synth (:kind %)))))
+(def ^:private synths (comp (map (fn [[node]] node)) (filter #(= :synth (:kind %)))))
 
 (defn given-synthdefs
   "By name, the SynthDefs that a declaration has as values."
@@ -246,7 +246,7 @@
   "Controls with names for indices, where the SynthDef, `known`, is. An index within an
   array has no name, and nothing that could be compared: it is refused."
   [known synthdef controls]
-  (if (and known (some int? (keys controls)))
+  (if (and known (reduce-kv (fn [_ k _] (when (int? k) (reduced true))) nil controls))
     (let [names (into {} (map (fn [[k {:keys [index]}]] [index k])) known)]
       (reduce-kv (fn [named k v]
                    (if (and (int? k) (not (contains? names k)))
@@ -271,7 +271,7 @@
                    (let [facts (get own def (get known def))]
                      (control/check-known facts def (keys controls))
                      (control/check-arrays facts def controls)
-                     (run! (fn [[k v]] (check-mapping limits k v)) controls)
+                     (reduce-kv (fn [_ k v] (when-not (number? v) (check-mapping limits k v))) nil controls)
                      (assoc node :controls (named-controls facts def controls)))))]
     (into []
           (map-indexed (fn [i [node parent :as row]]
