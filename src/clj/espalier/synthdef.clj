@@ -207,12 +207,10 @@
 
   Throws `:espalier.error/invalid-control`, `:espalier.error/duplicate-control`,
   `:espalier.error/invalid-name`, `:espalier.error/invalid-variant`,
-  `:espalier.error/unknown-control`, and what UGens throw: `:espalier.error/invalid-input`,
-  `:espalier.error/wrong-rate`, `:espalier.error/invalid-channel-count`,
-  `:espalier.error/missing-argument`, `:espalier.error/unknown-argument`,
-  `:espalier.error/duplicate-argument`, `:espalier.error/too-many-arguments`,
-  `:espalier.error/foreign-control`, `:espalier.error/graph-elsewhere`. Their data says
-  `:ugen`, `:argument`, `:value`, and `:at` where in the source.
+  `:espalier.error/unknown-control`, and what UGens throw: among others
+  `:espalier.error/invalid-input`, `:espalier.error/wrong-rate`,
+  `:espalier.error/missing-argument`. Their data says `:ugen`, `:argument`, `:value`, and
+  `:at` where in the source.
 
       (synthdef :hum [:freq 50] (fn [freq] (out:ar 0 (sin-osc:ar freq 0 :mul 0.1))))"
   ([synthdef-name parameters f] (synthdef synthdef-name parameters f {}))
@@ -296,14 +294,17 @@
 
 (defn- check-playable
   "The options of `playable`, if they are right."
-  [f opts]
+  [f {:keys [channels] :as opts}]
   (error/check-function "A graph to play is a function without arguments" f)
-  (when-not (map? opts)
-    (graph/refuse :invalid-option (str "The options of a graph to play are a map, not " (error/shown opts) ".") {:value opts}))
   (when-let [k (first (remove #{:channels :fade-time-s} (keys opts)))]
     (graph/refuse :unknown-option (str "A graph to play has no option " (error/shown k) "." (error/hint k [:channels :fade-time-s])) {:option k}))
-  (some-> (:channels opts) (graph/channel-count "A graph to play" {}))
+  (when channels (graph/channel-count channels "A graph to play" {}))
   opts)
+
+(defn- option-map [opts]
+  (if (map? opts)
+    opts
+    (graph/refuse :invalid-option (str "The options of a graph to play are a map, not " (error/shown opts) ".") {:value opts})))
 
 (defn playable
   "The SynthDef that puts out what `f`, a function without arguments, returns: signals, or a
@@ -316,7 +317,7 @@
       (playable :test (fn [] (sin-osc:ar 440)))"
   ([synthdef-name f] (playable synthdef-name f {}))
   ([synthdef-name f opts]
-   (let [{:keys [channels fade-time-s]} (check-playable f opts)]
+   (let [{:keys [channels fade-time-s]} (check-playable f (option-map opts))]
      (synthdef synthdef-name [:out {:default 0, :rate :ir}]
                (fn [out]
                  (let [result (graph/finite (f))

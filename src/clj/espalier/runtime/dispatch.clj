@@ -27,9 +27,8 @@
 (set! *warn-on-reflection* true)
 
 ;; A call that waits. `reply` is how its answer begins, nil in it standing for anything; `notes` are the /fails that
-;; A call that waits. `reply` is how its answer begins, nil in it standing for anything; `notes` are the /fails that
-;; may be its own, `fence` the key of its fence, or nil, `asked` when that was, in nanoseconds. Who has given it up waits no
-;; more, but its answer may still come.
+;; may be its own, `fence` the key of its fence, or nil, `asked` when that was, in nanoseconds. Who has given it up waits
+;; no more, but its answer may still come.
 (deftype ^:private Waiter [request reply fence patient? ^long asked ^CompletableFuture answer ^Queue notes ^AtomicBoolean given-up])
 
 ;; A /fail that somebody may claim: how many may, and whether one has.

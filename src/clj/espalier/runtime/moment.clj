@@ -260,7 +260,8 @@
 (defn call-at
   "See `espalier.core/call-at`."
   [s when-or-options f]
-  (error/check-function "What asks something of a moment is a function without arguments" f)
+  (when-not (instance? Callable f)
+    (error/check-function "What is one moment is a function without arguments, or a Callable" f))
   (let [{:keys [clock]} (handle/live s)
         {:keys [at] :as options} (moment-options when-or-options clock)
         outer (when-some [^Moment inner *moment*]

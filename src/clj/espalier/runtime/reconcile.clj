@@ -565,11 +565,11 @@
             (send-edits! s session wish before
                          {:at at, :wait? wait?, :timeout-ms timeout-ms, :done! done!
                           :needs! #(when (= 1 round) (send-needs! s session given buffers opts))})
-            seen    (when (and wait? (or (not (identical? nodes (:nodes (mirror/known mirror)))) (seq failures)))
-                      (look))
-            look?   (and seen (or unanswered? (seq (:edits seen))))
-            sure?   (or (not look?) (tree-query/mend! session mirror) (not unanswered?))
-            seen    (if look? (look) seen)
+            look?   (and wait? (or (not (identical? nodes (:nodes (mirror/known mirror)))) (seq failures)))
+            glance  (when look? (look))
+            doubt?  (and look? (or unanswered? (seq (:edits glance))))
+            sure?   (or (not doubt?) (tree-query/mend! session mirror) (not unanswered?))
+            seen    (if doubt? (look) glance)
             left    (:edits seen)
             missing (when (seq left) (unstarted session made))
             failure (when (or (seq left) (not sure?)) (failure-of failures missing resolved))
