@@ -125,9 +125,13 @@
               :class-dir jar-dir})
   (println lib (format "{:mvn/version \"%s\"}" (version))))
 
+(defn- test! [& tests]
+  (when-not (zero? (:exit (b/process {:command-args (into ["bin/test"] tests)})))
+    (System/exit 1)))
+
 (defn ci
-  "Runs every test, then builds the jar."
+  "Runs every test, then all pieces and projects in examples/, then builds the jar."
   [_]
-  (when-not (zero? (:exit (b/process {:command-args ["bin/test"]})))
-    (System/exit 1))
+  (test!)
+  (test! "espalier.pieces-test" "espalier.examples-test")
   (jar nil))

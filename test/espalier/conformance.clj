@@ -147,7 +147,7 @@
   [{:keys [seed packets difference once]}]
   (with-out-str
     (when packets
-      (println "The smallest sequence that differs (seed" (str seed "); it belongs into test/espalier/conformance/regressions.edn:"))
+      (println "The smallest sequence that differs (seed" (str seed "); it belongs in test/espalier/conformance/regressions.edn:"))
       (prn packets)
       (pprint difference))
     (doseq [{:keys [packets difference]} once]

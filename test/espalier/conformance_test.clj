@@ -44,7 +44,7 @@
       (same? scsynth rehearsal {:n 2000, :length 50, :pairs 3, :seed (fresh-seed)}))))
 
 (deftest ^:soak scsynth-answers-as-scsynth-does
-  ;; What differs here is left to chance: it belongs into the hazards, or is not compared.
+  ;; What differs here is left to chance: it belongs among the hazards, or is not compared.
   (conformance/with-audio
     (fn [environment]
       (let [scsynth (side/process "scsynth" environment {})]

@@ -102,7 +102,7 @@
                        :let [~'open (try (str (.toRealPath (.toPath ~(with-meta 'f {:tag 'File})) (make-array java.nio.file.LinkOption 0)))
                                          (catch java.io.IOException ~'_ (str (try (java.nio.file.Files/readSymbolicLink (.toPath ~(with-meta 'f {:tag 'File})))
                                                                                   (catch java.io.IOException ~'_ nil)))))]
-                       :when (not (re-find #"\.jar$|^/proc|^$" ~'open))]
+                       :when (not (re-find #"\.jar$|^/proc|^/sys|^$" ~'open))]
                    ~'open))))
 
 (deftest loading-is-quiet-and-starts-nothing

@@ -156,6 +156,11 @@
     (let [{:keys [exit out err]} (shell/sh "mvn" "-q" "-B" (str "-Dmaven.repo.local=" repository) "compile" "exec:java" :dir (copied "plain-java"))]
       (plays [exit (str out err)]))))
 
+(deftest ^:soak the-same-commit-is-the-same-jar
+  (let [before (.readAllBytes (io/input-stream (io/file (:jar @installed))))]
+    (output "bin/clj" "-J-Duser.timezone=Asia/Tokyo" "-T:build" "jar")
+    (is (java.util.Arrays/equals ^bytes before (.readAllBytes (io/input-stream (io/file (:jar @installed))))))))
+
 (deftest ^:soak projects-depend-on-the-source
   (let [dir   (copied "tested-piece")
         clone (absolute "target/clone")]

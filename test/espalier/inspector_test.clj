@@ -13,6 +13,7 @@
    [espalier.tree :as tree]
    [espalier.ugens :as ugens])
   (:import
+   (espalier.runtime.inspector Inspector)
    (java.io Closeable)
    (java.net ConnectException)
    (java.util.concurrent CountDownLatch LinkedBlockingQueue TimeUnit)))
@@ -203,9 +204,10 @@
                   page (pages/look (inspector/url i))]
         (let [sent  (LinkedBlockingQueue.)
               reads (CountDownLatch. 1)
-              slow  (future (runtime/tell! i (fn [text]
-                                               (.put sent text)
-                                               (when (pages/event text) (.await reads)))))]
+              slow  (future (runtime/tell! (.-page ^Inspector i)
+                                              (fn [text]
+                                                (.put sent text)
+                                                (when (pages/event text) (.await reads)))))]
           ;; It has been told the page, and does not read on.
           (is (eventually #(= 2 (.size sent))))
           (dotimes [_ 8]

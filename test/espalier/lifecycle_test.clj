@@ -8,7 +8,8 @@
    [espalier.servers :as servers :refer [error-of events]])
   (:import
    (java.time Duration)
-   (java.util.concurrent CountDownLatch LinkedBlockingQueue TimeUnit)))
+   (java.util.concurrent CountDownLatch LinkedBlockingQueue TimeUnit)
+   (java.util.function Consumer)))
 
 (set! *warn-on-reflection* true)
 
@@ -163,6 +164,15 @@
     (is (= :no-handle (error-of #(sc/boot! {:audio :dummy})) (error-of #(sc/status nil)) (error-of #(sc/send! 5 ["/x"]))))
     (is (= :unknown-event (error-of #(sc/on-lifecycle! s [:qiut] prn))))
     (is (= :no-function (error-of #(sc/on-osc! s "/x" nil)) (error-of #(sc/on-lifecycle! s nil))))
+    (testing "what Java has in place of functions"
+      (let [heard (LinkedBlockingQueue.)
+            hears (reify Consumer (accept [_ x] (.put heard x)))
+            group (do (sc/on-osc! s "/n_go" hears {:once true})
+                      (sc/call-at s nil (reify Callable (call [_] (sc/add-group! s)))))]
+        (is (= ["/n_go" (:id group)] (take 2 (.poll heard 5 TimeUnit/SECONDS))))
+        (sc/on-lifecycle! s :command-failed hears)
+        (sc/send! s ["/n_free" 12345])
+        (is (= :command-failed (:event (.poll heard 5 TimeUnit/SECONDS))))))
     (testing "what send! brings about is an event"
       (let [failed (promise)]
         (sc/on-lifecycle! s :command-failed #(deliver failed (:message %)))

@@ -5,7 +5,7 @@
    [clojure.java.io :as io]
    [clojure.test :refer [deftest is testing use-fixtures]]
    [espalier.core :as sc]
-   [espalier.servers :refer [each-kind error-of eventually kinds often options sharing supernova? thrown udp-kinds]]
+   [espalier.servers :refer [each-kind error-of eventually kinds often options sent-after sharing supernova? thrown udp-kinds]]
    [espalier.synthdef :as synthdefs]
    [espalier.ugens :refer [multiply out:kr]])
   (:import
@@ -30,12 +30,6 @@
 
 (defn- last-n [s] (:n (peek (sc/trace s)) -1))
 
-(defn- sent
-  "What was sent since packet `n`, without what Espalier asks for itself: whether the
-  server lives, and how the tree is."
-  [s n]
-  (into [] (comp (map :packet) (remove #(or (= ["/status"] %) (= ["/g_queryTree" 0 0] (first (:packets %)))))) (sc/trace s {:direction :sent, :after n})))
-
 (defn- node-ids [s]
   (set (map :id (tree-seq :children :children (sc/query-tree s {:controls false})))))
 
@@ -53,14 +47,14 @@
                  (is (= [{:at nil, :packets [["/g_new" (:id g) 0 1]
                                              ["/s_new" "bell" (:id y) 0 (:id g) "freq" 440]
                                              ["/n_set" (:id y) "amp" 0.5 "pan" -1]]}]
-                        (sent s n))
+                        (sent-after s n))
                      "settings of one node are one message")
                  (is (= {:freq 440.0, :amp 0.5, :pan -1.0} (sc/get-controls y [:freq :amp :pan])))
                  (testing "one request goes without a bundle, none not at all"
                    (let [n (last-n s)]
                      (is (= y (sc/at s nil (sc/set-controls! y {:amp 0.25}))))
                      (is (= :nothing (sc/at s nil :nothing)))
-                     (is (= [["/n_set" (:id y) "amp" 0.25]] (sent s n)))))
+                     (is (= [["/n_set" (:id y) "amp" 0.25]] (sent-after s n)))))
                  (testing "raw messages too"
                    (sc/at s nil (sc/send! s ["/n_set" y :amp 0.75]) (sc/send! s ["/n_free" g]))
                    (is (sc/await-ended y)))))))
@@ -98,7 +92,7 @@
                                                     (sc/at s (Duration/ofSeconds 1) (sc/add-group! s))
                                                     (sc/add-synthdefs! s (synthdef "bell"))
                                                     (throw (ex-info "no" {})))))))
-                 (is (= [] (sent s n)))
+                 (is (= [] (sent-after s n)))
                  (is (= before (sc/state s)))
                  (is (= @taken (mapv #(assoc %1 :born (:born %2))
                                      [(sc/add-group! s) (sc/add-buffer! s {:frame-count 8}) (sc/add-bus! s)]
@@ -121,10 +115,10 @@
                                          b (sc/at s nil (sc/add-group! s {:target a}))
                                          c (sc/at s (Duration/ofMillis 50) (sc/add-group! s {:target a}))
                                          d (sc/at other nil (sc/add-group! other))]
-                                     (is (= [] (sent s n) (sent other m)) "all is sent when the outer one is")
+                                     (is (= [] (sent-after s n) (sent-after other m)) "all is sent when the outer one is")
                                      [a b c d]))]
                    (is (= [{:at nil, :packets [["/g_new" (:id a) 0 1] ["/g_new" (:id b) 0 (:id a)]]}]
-                          (take 1 (sent s n))))
+                          (take 1 (sent-after s n))))
                    (is (sc/await-started c))
                    (is (= :group (:kind (sc/query-node other d)))))
                  (is (= :moment-of-other-server (error-of #(sc/at s nil (sc/add-group! other)))))))))
@@ -138,7 +132,7 @@
                         (sc/at s nil (try @(future (sc/add-group! s)) (catch java.util.concurrent.ExecutionException e (cause e))))))
                  (is (= :moment-elsewhere
                         (sc/at s nil (a/<!! (a/go (error-of #(sc/add-group! s)))))))
-                 (is (= [] (sent s n)))
+                 (is (= [] (sent-after s n)))
                  (testing "a moment of its own is another's affair"
                    (let [g (sc/at s nil @(future (sc/at s nil (sc/add-group! s))))]
                      (is (= :group (:kind (sc/query-node s g))))))
@@ -149,7 +143,7 @@
                                                                        (sc/at s nil [(sc/add-group! s) (sc/add-group! s)])))))))]
                      (is (= (set (for [moments bundles, [a b] moments]
                                    {:at nil, :packets [["/g_new" (:id a) 0 1] ["/g_new" (:id b) 0 1]]}))
-                            (set (sent s n))))))
+                            (set (sent-after s n))))))
                  (testing "questions are refused"
                    (doseq [ask [#(sc/query-tree s) #(sc/status s) #(sc/sync! s) #(sc/query-node s 1) #(sc/children (sc/default-group s))
                                 #(sc/request! s ["/version"] ["/version.reply"]) #(sc/command! s :status {})
@@ -164,7 +158,7 @@
              (fn [s]
                (let [n (last-n s)
                      gs (sc/at s nil {:groups (map (fn [_] (sc/add-group! s)) (range 3))})]
-                 (is (= 1 (count (sent s n))))
+                 (is (= 1 (count (sent-after s n))))
                  (is (= 3 (count (:groups gs))))))))
 
 (deftest a-time-to-come
@@ -180,7 +174,7 @@
                  (is (= [1.0 2.0 3.0] (map double (sc/get-sample-range b 0 3))) "buffers are made ahead")
                  (is (= [{:at t, :packets [["/s_new" "pluck" (:id y) 0 1 "freq" (:id b)]]}]
                         (filterv :at (map #(if (and (map? %) (:at %)) (update % :at (fn [^Instant i] (if (< (abs (.toMillis (Duration/between i t))) 1) t i))) %)
-                                          (sent s n)))))
+                                          (sent-after s n)))))
                  (is (not (contains? (node-ids s) (:id y))))
                  (is (= y (sc/await-started y)))
                  (testing "what destroys waits for the time"
@@ -207,7 +201,7 @@
                (let [n     (last-n s)
                      [b y] (sc/with-completion s [b (sc/add-buffer! s {:frame-count 64})]
                              [b (sc/add-synth! s :bell {:freq b})])
-                     [{[[address _ _ _ {:keys [completion]}]] :packets}] (sent s n)]
+                     [{[[address _ _ _ {:keys [completion]}]] :packets}] (sent-after s n)]
                  (is (= "/b_alloc" address))
                  (is (= [["/s_new" "bell" (:id y) 0 1 "freq" (int (:id b))]] completion))
                  (is (= :synth (:kind (sc/query-node s y))))
@@ -259,7 +253,7 @@
         (testing "a moment that can never fit is refused before anything is sent"
           (let [n (last-n s)]
             (is (= :too-many-nodes (error-of #(sc/at s nil (dotimes [_ 70] (sc/add-group! s))))))
-            (is (= [] (sent s n)))))
+            (is (= [] (sent-after s n)))))
         (is (pos? (:group-count (sc/status s))))))))
 
 (def ^:private light
@@ -275,7 +269,7 @@
                      failed (failures s)
                      n      (last-n s)
                      ys     (sc/at s nil (vec (repeatedly 3000 #(sc/add-synth! s :bell {:freq 440, :amp 0} {:target g, :action :tail}))))
-                     parts  (filter #(and (map? %) (= "/s_new" (ffirst (:packets %)))) (sent s n))]
+                     parts  (filter #(and (map? %) (= "/s_new" (ffirst (:packets %)))) (sent-after s n))]
                  (is (= 3000 (:synth-count (sc/status s))))
                  (is (= 1 (count (set (map :at parts)))) "all parts have one time")
                  (is (= (map :id ys) (map :id (sc/children g))))
@@ -285,7 +279,7 @@
                    (let [m (last-n s), b (sc/add-bus! s)]
                      (sc/free! b)
                      (is (= :packet-too-large (error-of #(sc/at s nil (sc/add-bus! s) (sc/send! s ["/n_set" 1 "x" (byte-array 20000000)])))))
-                     (is (= [] (filter map? (sent s m))))
+                     (is (= [] (filter map? (sent-after s m))))
                      (is (= (:id b) (:id (sc/add-bus! s))))))))))
 
 (deftest too-large-with-asynchronous-commands
@@ -315,7 +309,7 @@
                      (is (= :packet-too-large (error-of #(sc/at s (Duration/ofMillis 200)
                                                            (sc/add-buffer! s {:frame-count 64})
                                                            (sc/send! s ["/foo" (byte-array 70000)])))))
-                     (is (= [] (sent s n)))
+                     (is (= [] (sent-after s n)))
                      (is (= 0 (:id (sc/free! (sc/add-buffer! s {:frame-count 4})))))))
                  (testing "what the server refuses half-way is not taken back, for the rest plays"
                    (let [y (sc/add-synth! s :pad {} {:confirm true})]

@@ -107,5 +107,5 @@
 (deftest pages-are-made-from-the-tables
   (load-file "dev/espalier/reference.clj")
   (doseq [page ["errors" "ugens"]]
-    (is (= ((resolve (symbol "espalier.reference" page))) (get pages (str "doc/" page ".md")))
+    (is (true? (= ((resolve (symbol "espalier.reference" page))) (get pages (str "doc/" page ".md"))))
         (str "doc/" page ".md is older than what it is made from: bin/clj -M:dev -m espalier.reference makes it anew"))))

@@ -241,6 +241,12 @@
       (is (< 10 (count (set (for [x (range (.getWidth drawn)), y (range 0 (.getHeight drawn) 2)] (.getRGB drawn (int x) (int y))))))
           "and there is something on it"))))
 
+(deftest a-page-fills-the-last-pixels
+  (doseq [scale [0.3 1.5 1.99]
+          :let [drawn (image (picture/png [:synth {:def :odd-width}] {:scale scale}))
+                right (dec (.getWidth drawn)), bottom (dec (.getHeight drawn))]]
+    (is (= [-1 -1] [(.getRGB drawn right 0) (.getRGB drawn 0 bottom)]))))
+
 (deftest a-recording-is-drawn
   (let [file (File/createTempFile "take" ".wav")]
     (try
@@ -285,8 +291,9 @@
       (is (= (picture/svg before) (slurp file)))
       ;; A desktop would open a window.
       (when (GraphicsEnvironment/isHeadless)
-        (let [^File shown (picture/show before)]
-          (is (= (picture/svg before) (slurp shown)))
+        (doseq [show [picture/show sc/show]
+                :let [^File shown (show before {:ids false})]]
+          (is (= (picture/svg before {:ids false}) (slurp shown)))
           (.delete shown)))
       (finally (.delete file)))))
 

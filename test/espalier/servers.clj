@@ -119,11 +119,18 @@
   [f]
   (try (error-of f) (catch Throwable e (class e))))
 
+(defn- own-question?
+  "Whether a packet asks whether the server is alive, what it has read, or how its tree is where that may have
+  changed untold."
+  [packet]
+  (or (= ["/status"] packet)
+      (and (vector? packet) (= ["/c_get" 0] [(first packet) (get packet 2)]))
+      (= ["/g_queryTree" 0 0] (first (:packets packet)))))
+
 (defn sent-after
-  "What went out since packet `n`, but for the questions whether the server is alive, and how its tree is
-  where that may have changed untold."
+  "What went out since packet `n`, but for what Espalier asks for itself."
   [s n]
-  (into [] (comp (map :packet) (remove #(or (= ["/status"] %) (= ["/g_queryTree" 0 0] (first (:packets %)))))) (sc/trace s {:direction :sent, :after n})))
+  (into [] (comp (map :packet) (remove own-question?)) (sc/trace s {:direction :sent, :after n})))
 
 (defn last-n
   "The number of the last packet that went either way."

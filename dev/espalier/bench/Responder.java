@@ -27,11 +27,18 @@ public final class Responder {
   private static final long NOTIFY = address("/notify");
   private static final long N_QUERY = address("/n_query");
   private static final long SEEN = address("/seen");
+  private static final long C_GET = address("/c_get");
 
   /** Where the first argument of {@code /sync i} and of {@code /n_set isfsf} is. */
   private static final int SYNC_ID = 12;
 
   private static final int NODE_ID = 16;
+
+  /** An echo asks for nine buses: where their numbers are in the question, and in the answer. */
+  private static final int BUSES = 9;
+
+  private static final int BUSES_ASKED = 20;
+  private static final int BUSES_TOLD = 28;
 
   private final DatagramChannel channel;
   private final ByteBuffer in = ByteBuffer.allocateDirect(1 << 16);
@@ -40,6 +47,8 @@ public final class Responder {
   private final ByteBuffer version = message("/version.reply", ",siisss", "scsynth", 3, 13, ".0", "", "");
   private final ByteBuffer loggedIn = message("/done", ",sii", "/notify", 0, 1);
   private final ByteBuffer node = message("/n_info", ",iiiiiii", 1, 0, -1, -1, 1, -1, -1);
+  private final ByteBuffer buses =
+      message("/c_set", "," + "if".repeat(BUSES), 0, 0f, 0, 0f, 0, 0f, 0, 0f, 0, 0f, 0, 0f, 0, 0f, 0, 0f, 0, 0f);
   private final ByteBuffer seen = message("/seen.reply", ",ii", 0, 0);
 
   private int count;
@@ -96,6 +105,11 @@ public final class Responder {
   private ByteBuffer reply(long address) {
     if (address == SYNC) {
       return synced.putInt(SYNC_ID, in.getInt(SYNC_ID));
+    } else if (address == C_GET && in.position() == BUSES_ASKED + 4 * BUSES) {
+      for (int i = 0; i < BUSES; i++) {
+        buses.putInt(BUSES_TOLD + 8 * i, in.getInt(BUSES_ASKED + 4 * i));
+      }
+      return buses;
     } else if (address == SEEN) {
       seen.putInt(seen.limit() - 8, count).putInt(seen.limit() - 4, disorders);
       count = disorders = next = 0;

@@ -11,7 +11,7 @@
    [espalier.ugens :refer :all]))
 
 (defsynth node
-  "`from` and `to` are buses, `hears` is how much of what comes from there, `later` is when, in seconds; `strike` plucks it."
+  "`from` and `to` are buses, `hears` is how much of what comes from there, `later` is when, in seconds; `t_strike` plucks it."
   [from 0, to 0, out 0, freq 220, later 0.3, hears {:default 0.8, :lag 0.5}, pan 0, t_strike 0]
   (let [echo   (lpf:ar (delay-c:ar (in-feedback:ar from) 2 later) 1200)
         pluck  (* (lpf:ar (pink-noise:ar) 3500) (decay2:ar (k2a:ar t_strike) 0.002 0.03))
@@ -36,7 +36,7 @@
                  [:synth {:key [:string i], :def node}
                          {:freq (midicps note), :later later, :pan (- (* 1.6 (/ i (dec n))) 0.8)
                           :from (edge (from i)), :to (edge i), :out :mix, :hears hears}])]
-             [:synth {:key :room, :def instruments/reverb, :once true} {:in :mix, :mix 0.3, :room 0.8}]]}))
+             [:synth {:key :room, :def instruments/reverb} {:in :mix, :mix 0.3, :room 0.8}]]}))
 
 (def ^:private ring  "Each hears the one before it."          [5 0 1 2 3 4])
 (def ^:private star  "All hear the lowest, and that the highest." [5 0 0 0 0 0])
@@ -45,7 +45,7 @@
 (defn play!
   "Strikes strings, and changes who hears whom; returns when the last has died away."
   [s]
-  (let [start   (+ 0.5 (/ (System/currentTimeMillis) 1000.0))
+  (let [start   (+ 1 (/ (System/currentTimeMillis) 1000.0))
         rewire! (fn [at wiring] (sc/reconcile! s (network wiring) {:at (+ start at)}))
         strike! (fn [at i] (sc/at s (+ start at) (sc/set-controls! (sc/node s [:string i]) {:t_strike 1})))]
     (rewire! 0 {:from ring, :hears 1.0})

@@ -47,14 +47,15 @@
    [[2 36] [3 38] [4 43] [5 38] [7 34]]])
 
 (defn solo!
-  "The second player, a client of its own. Returns how many bars it has answered."
-  [address {:keys [root out stage bars]}]
+  "The second player, a client of its own, which delivers `ready` when it listens. Returns how many bars it has answered."
+  [address {:keys [root out stage bars]} ready]
   (let [s     (sc/connect! (sc/server options) address)
         begun (LinkedBlockingQueue.)]
     (try
       (sc/add-synthdefs! s instruments/electric-piano)
       (sc/on-osc! s (fn [[address _ group]] (and (= "/n_go" address) (= bars group)))
                   (fn [_] (.put begun (/ (System/currentTimeMillis) 1000.0))))
+      (deliver ready true)
       (loop [bar 0]
         (if-let [time (and (< bar (count roots)) (.poll begun 30 TimeUnit/SECONDS))]
           (let [[_ _ n] (sc/request! s ["/c_get" root] ["/c_set" root])]
@@ -74,9 +75,12 @@
         stage (sc/add-group! s)
         bars  (sc/add-group! s {:target stage})
         room  (sc/add-synth! s :reverb {:in mix, :mix 0.2, :room 0.7} {:target stage, :action :after})
+        ready (promise)
         solo  (future (solo! (select-keys (:options (datafy s)) [:port :protocol])
-                             {:root (:id root), :out (:id mix), :stage (:id stage), :bars (:id bars)}))]
-    (rhythm! s {:root root, :out mix, :stage stage, :bars bars} (+ 1.5 (/ (System/currentTimeMillis) 1000.0)))
+                             {:root (:id root), :out (:id mix), :stage (:id stage), :bars (:id bars)}
+                             ready))]
+    (deref ready 10000 nil)
+    (rhythm! s {:root root, :out mix, :stage stage, :bars bars} (+ 1 (/ (System/currentTimeMillis) 1000.0)))
     (sc/await-ended room {:timeout-ms 60000})
     (run! sc/free! [stage root mix])
     {:answered @solo}))

@@ -5,8 +5,8 @@
       (def s (sc/boot! (sc/server)))
       (mix/play! s)
 
-      (sc/reconcile! s (mix/tree {:chord [45 57 60 64], :pad 0.1}))   ; or by hand, as one goes
-      (sc/reconcile! s (mix/tree {:chord [41 57 60 65], :pad 0.1, :echo 0.5}))"
+      (sc/reconcile! s (mix/tree {:chord [45 57 60 64], :pad 0.2}))   ; or by hand, as one goes
+      (sc/reconcile! s (mix/tree {:chord [41 57 60 65], :pad 0.2, :arpeggio 0.3, :echo 0.5}))"
   (:require
    [espalier.core :as sc]
    [espalier.instruments :as instruments]
@@ -48,7 +48,7 @@
                 [:synth {:key :drums, :def drums} {:out :bus, :amp (or drums-amp 0)}]])]
            (when echo-level
              [:synth {:key :echo, :def echo} {:bus :bus, :level echo-level}])
-           [:synth {:key :room, :def instruments/reverb, :once true} {:in :bus, :mix 0.25, :room 0.8}]]})
+           [:synth {:key :room, :def instruments/reverb} {:in :bus, :mix 0.25, :room 0.8}]]})
 
 (def bars
   "What the mix is in each bar of two seconds."
@@ -67,7 +67,8 @@
 (defn play!
   "Edits the mix from bar to bar; returns when the last echo has died away."
   [s]
-  (let [start (+ 0.5 (/ (System/currentTimeMillis) 1000.0))]
+  (let [start (+ 1 (/ (System/currentTimeMillis) 1000.0))]
     (doseq [[i bar] (map-indexed vector bars)]
       (sc/reconcile! s (tree bar) {:at (+ start (* 2 i))})))
-  (sc/await-ended (sc/node s :room) {:timeout-ms 60000}))
+  (sc/await-ended (sc/node s :room) {:timeout-ms 60000})
+  (sc/reconcile! s nil))

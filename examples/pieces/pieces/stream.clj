@@ -1,7 +1,7 @@
 (ns pieces.stream
   "Two players have one pattern, and one of them is a little faster: they drift apart and meet again, a note
   later. That is heard only where time is kept. The notes are a lazy sequence; each is a bundle that goes out
-  `lead-s` ahead of its time, and the server does the rest. Nothing here is in a hurry, and nothing is late.
+  three seconds ahead of its time, and the server does the rest. Nothing here is in a hurry, and nothing is late.
 
       (stream/play! s)   ;=> {:notes 196, :late 0}"
   (:require
@@ -17,7 +17,7 @@
     (out:ar out (pan2:ar (* (+ (ring 1 1 0.8) (ring 4 0.25 0.15) (ring 9.2 0.08 0.05)) free) pan amp))))
 
 (def pattern
-  "MIDI notes, and accents where they stand first."
+  "MIDI notes, of which the first has an accent."
   [64 66 71 73 74 66 64 73 71 66 74 73])
 
 (defn player
@@ -42,8 +42,8 @@
       :else                (cons b (in-time as more-bs)))))
 
 (defn stream!
-  "Makes `synth-of` a bundle for each note, and sends it `lead-s` seconds ahead; `start` is the POSIX time of 0.
-  Returns how many notes there were."
+  "Makes `synth-of` a bundle for each note, and sends it `lead-s` seconds ahead, or at once where that has passed; `start`
+  is the POSIX time of 0. Returns how many notes there were."
   [s notes start lead-s synth-of]
   (reduce (fn [n note]
             (let [time (+ start (:at note))]
@@ -64,7 +64,7 @@
         start (+ 1.2 (/ (System/currentTimeMillis) 1000.0))
         notes (concat (in-time (player 96 14.4 -0.6) (player 98 14.4 0.6))      ; 98 for 96: at the end, two notes ahead
                       [{:at 14.4, :note 47, :amp 0.35, :pan 0} {:at 14.4, :note 59, :amp 0.3, :pan 0}])
-        n     (stream! s notes start 1.0
+        n     (stream! s notes start 3.0
                 (fn [{:keys [note amp pan]}]
                   (sc/add-synth! s mallet {:freq (midicps note), :amp amp, :pan pan, :out bus} {:target group})))]
     (sc/await-ended room {:timeout-ms 60000})

@@ -1,6 +1,6 @@
 (ns espalier.channels
   "What a server tells, as channels of core.async that go on: lifecycle events, OSC messages,
-  the values of a bus, changes of the tree.
+  the values of a bus, changes of the tree, the health of the link.
 
       (require '[espalier.channels :as channels] '[clojure.core.async :as a])
 
@@ -34,6 +34,7 @@
    [espalier.runtime.clock :as clock]
    [espalier.runtime.entities :as entities]
    [espalier.runtime.handle :as handle]
+   [espalier.runtime.health :as health]
    [espalier.runtime.mirror :as mirror]
    [espalier.runtime.worker :as worker])
   (:import
@@ -176,6 +177,19 @@
   (.execute (CompletableFuture/delayedExecutor (long every-ms) TimeUnit/MILLISECONDS)
             (fn [] (worker/offer! w :look))))
 
+(defn- again!
+  "Calls `look!` until the channel is closed, which it is where that throws, and waits so long
+  between."
+  [stream every-ms look!]
+  (let [made (promise)
+        w    (worker/worker (fn [_]
+                              (look!)
+                              (when-not (impl/closed? stream) (later! @made every-ms)))
+                            (fn [_] (a/close! stream)))]
+    (deliver made w)
+    (when-closed! stream #(worker/stop! w))
+    (worker/offer! w :look)))
+
 (def ^:private over
   "Errors after which a bus tells nothing any more."
   #{:espalier.error/freed-entity :espalier.error/dead-entity :espalier.error/server-offline})
@@ -206,18 +220,11 @@
    (let [{:keys [every-ms] :or {every-ms 50}} (options/check-call opts #{:every-ms :buffer :policy})
          _      (check-every every-ms)
          _      (entities/live-entity bus #{:bus :bus-group})
-         stream (stream (str bus) opts 16)
-         made   (promise)
-         w      (worker/worker (fn [_]
-                                 (look-at-bus! stream bus)
-                                 (when-not (impl/closed? stream) (later! @made every-ms)))
-                               (fn [_] (a/close! stream)))]
+         stream (stream (str bus) opts 16)]
      (when (= :audio (:rate bus))
        (throw (error/error :audio-bus (str bus " is an audio bus, whose values the server does not tell. A synth can measure them, and write to a control bus.") {:entity bus})))
-     (deliver made w)
-     (when-closed! stream #(worker/stop! w))
      (until-it-ends! (:server bus) stream)
-     (worker/offer! w :look)
+     (again! stream every-ms (fn [] (look-at-bus! stream bus)))
      stream)))
 
 ;; ---- the tree
@@ -275,4 +282,26 @@
      (when-closed! stream (fn [] (mirror/unwatch! m k) (worker/stop! w)))
      (until-it-ends! s stream)
      (look!)
+     stream)))
+
+;; ---- health
+
+(defn health
+  "A channel of the health of the link, again and again, as `espalier.core/health` tells it.
+
+  `:every-ms`  how long to wait between two (default 1,000)
+  `:buffer`    how many wait (default 16)
+  `:policy`    :sliding (default) or :dropping
+
+  Throws `:espalier.error/server-offline`, `:espalier.error/invalid-option`.
+
+      (channels/health s {:every-ms 5000, :buffer 1})"
+  ([s] (health s {}))
+  ([s opts]
+   (let [{:keys [every-ms] :or {every-ms 1000}} (options/check-call opts #{:every-ms :buffer :policy})
+         _       (check-every every-ms)
+         session (handle/live s)
+         stream  (stream "health" opts 16)]
+     (until-it-ends! s stream)
+     (again! stream every-ms (fn [] (give! stream (health/of-session session))))
      stream)))

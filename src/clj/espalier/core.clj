@@ -27,6 +27,7 @@
    [espalier.runtime.entities :as entities]
    [espalier.runtime.executable :as executable]
    [espalier.runtime.follow :as follow]
+   [espalier.runtime.health :as health]
    [espalier.runtime.handle :as handle]
    [espalier.runtime.inspection]
    [espalier.runtime.log :as log]
@@ -135,7 +136,8 @@
           plays on a private JACK without any device, `{:executable :rehearsal}`
           starts no process but a silent stand-in: see `espalier.rehearsal`
 
-  The port is tried before the process is started. Default groups are made for
+  It listens at `:ip-address` and `:port`, by default 127.0.0.1:57110, which only this
+  machine can reach: see doc/security.md. The port is tried before the process is started. Default groups are made for
   all clients, as many as the server says that it lets in.
 
   Throws what `server` throws; `:espalier.error/server-online`;
@@ -234,7 +236,7 @@
   An event is a map of `:event`, `:status` (of the handle, after it), `:at` (an
   Instant), `:server`, and what is named here. Their order by path:
 
-      boot!                    :booting(:warnings) :process-booted(:pid) :connecting :connected :booted
+      boot!                    :booting(:ip-address :port :protocol :warnings) :process-booted(:pid) :connecting :connected :booted
       boot! that fails         :booting [:process-booted] [:connecting :connect-failed(:error)] [:process-quit] :boot-failed(:error)
       connect!                 :connecting :connected
       connect! that fails      :connecting :connect-failed(:error)
@@ -371,9 +373,10 @@
 (defn send!
   "Sends a message or a bundle as it is, and returns the handle. What is sent by
   one thread arrives in that order, and a send that returned before another began
-  arrives before it. Nothing is checked but that OSC can carry it, and nothing
-  is waited for: what scsynth refuses is heard as the lifecycle event
-  :command-failed; supernova tells only its output, `(sc/server-output s)`.
+  arrives before it. Nothing is checked but that OSC can carry it. Nothing is waited
+  for but that the server has read enough of what was sent before, for servers lose
+  what comes too fast; that wait has a deadline. What scsynth refuses is heard as the
+  lifecycle event :command-failed; supernova tells only its output, `(sc/server-output s)`.
 
   `message`  `[\"/n_set\" 1000 \"freq\" 440]`, or `{:at when, :packets [message …]}`, where
              `when` is nil for now, POSIX seconds, an Instant, or a Duration from
@@ -382,7 +385,8 @@
              arrays as blobs, float arrays as so many floats, sequences as arrays
 
   Throws `:espalier.error/server-offline`, `:espalier.error/invalid-message`,
-  `:espalier.error/packet-too-large`, `:espalier.error/link-closed`; nothing is
+  `:espalier.error/packet-too-large`, `:espalier.error/too-many-pending`,
+  `:espalier.error/server-behind`, `:espalier.error/link-closed`; nothing is
   sent then.
 
       (sc/send! s [\"/g_new\" 1000 0 1])"
@@ -514,6 +518,18 @@
      (println (tree/text (tree-of s opts)
                          (merge {:colours (boolean (terminal?))} (select-keys opts [:ids :controls :depth :colours])))))))
 
+(defn show
+  "Opens a picture of `x` with the viewer that the desktop has for SVG files, where there is a desktop:
+  of a handle, a node or a tree, of a plan or report before and after, of a SynthDef, an envelope,
+  a buffer, samples, a recording. It is `espalier.picture/show`, which is loaded at the first call, with all its
+  options; `espalier.picture` has the kinds of `x`. Returns the file that was written, a `java.io.File`.
+
+  Throws what `espalier.picture/save!` throws, and nothing for lack of a desktop.
+
+      (sc/show (sc/plan s [:synth {:key :low, :def :bell}]))"
+  ([x] (show x {}))
+  ([x opts] ((requiring-resolve 'espalier.picture/show) x opts)))
+
 (defn on-osc!
   "Calls `f`, a function or a `Consumer` of Java's, with each message from the server that
   fits, on a thread of its own, in their order. Returns an id for `off!`. Handlers stay
@@ -587,6 +603,30 @@
   [s on?]
   (log/tap! (handle/log-of s) on?)
   s)
+
+(defn health
+  "How well the link to the server has done since the login, a map that prints as one line:
+
+  | key | what it tells |
+  |---|---|
+  | `:at` `:since` | when this was, and the login |
+  | `:sent` `:received` | `:packet-count`, `:byte-count`, of what came also `:malformed-count` |
+  | `:lost`        | packets that had no room: `:sent`, in the server's socket, of whatever client, `:received`, in ours; nil where the system does not tell, elsewhere than on Linux, on other machines, by TCP |
+  | `:waits`       | how often a call waited for the server to read what was sent before, `:count`, and how long in all, `:ms` |
+  | `:round-trips` | `:count`, `:median-ms`, `:p99-ms`, `:most-ms` of what answers took |
+  | `:late`        | the same of bundles that the server did after their time, where this handle reads what it prints |
+  | `:sent-late`   | the same of bundles that were sent after their time, by this client's clock |
+  | `:queues`      | `:unread-packets` not known to have been read by the server, `:pending-bundles` that wait for their time, `:waiting-calls` without an answer, `:handler-messages` that wait for handlers |
+  | `:suspected`   | how often notifications were thought missing: a message did not fit (`:contradiction`), so many came that some may be lost (`:burst`), the server counts other nodes (`:count`) |
+  | `:repairs`     | how often what is known was made right by a tree that the server told (`:tree`), and what plays by what was declared (`:drift`) |
+
+  Durations are right within six per cent. The server is not asked.
+
+  Throws `:espalier.error/server-offline`.
+
+      (get-in (sc/health s) [:queues :pending-bundles])  ;=> 0"
+  [s]
+  (health/of-session (handle/live s)))
 
 (defn state
   "What this client knows of the server, a value that messages keep up to date:
@@ -666,7 +706,7 @@
   returns what the body returns.
 
   `when`  nil for now, POSIX seconds, an Instant, a Duration from now; or a map of
-          `:when`, `:confirm` and `:timeout-ms`
+          `:when`, `:late`, `:confirm` and `:timeout-ms`
 
   - The body runs at once; only the delivery waits. When it throws, nothing is sent
     and the ids that it took are given back. Lazy sequences in its result are realised.
@@ -678,7 +718,8 @@
   - With a time to come, SynthDefs and buffers that the body makes, and what fills
     these buffers, are carried out ahead, and waited for; the rest is sent for that
     time and not waited for. A bundle that arrives after its time is done at once, and
-    is the lifecycle event :late.
+    is the lifecycle event :late. With `:late` :refuse nothing is sent where the time is
+    past, and it throws.
   - `:confirm` waits until all has been carried out and throws the first error;
     `:failures` in its data has all. Without it, failures are events :command-failed.
     The `:confirm` and `:timeout-ms` of calls in the body do nothing; those of the moment
@@ -696,6 +737,8 @@
     these is carried out and waited for before what follows it is sent.
 
   Throws `:espalier.error/server-offline`, `:espalier.error/invalid-time`,
+  `:espalier.error/too-late`, `:espalier.error/too-many-pending` where 2,048 bundles of this
+  client wait for their time on scsynth, `:espalier.error/server-behind`,
   `:espalier.error/question-in-moment`, `:espalier.error/moment-elsewhere`,
   `:espalier.error/moment-of-other-server`, `:espalier.error/packet-too-large`,
   `:espalier.error/too-many-nodes` where more nodes are made than
@@ -1418,6 +1461,7 @@
   `:at`          when it takes effect, as for `at` (default: now). It is not waited for then. What is
                  declared later for the same root does not happen before: it is done at that
                  time too, and is waited for if that is within `:timeout-ms`
+  `:late`        with :refuse, an `:at` that is past is an error, and nothing is done
   `:prune`       whether nodes in declared groups that were never declared are freed (default true)
   `:confirm`     with `:at`, whether to wait all the same
   `:timeout-ms`  how long each wait may take (default: the handle's, 5,000)
@@ -1439,6 +1483,7 @@
 
   Throws, before anything has changed, `:espalier.error/invalid-tree`, `:espalier.error/duplicate-key`,
   `:espalier.error/unknown-name`, `:espalier.error/unknown-synthdef`, `:espalier.error/unknown-control`,
+  `:espalier.error/too-late`, `:espalier.error/too-many-pending` with `:at`,
   `:espalier.error/no-such-node` for a root that is not there, `:espalier.error/too-many-nodes` for a tree that does not
   fit, `:espalier.error/too-much-at-once` where supernova would not survive so large a change,
   what `add-synthdefs!` and `add-buffer!` throw; and the errors of what the server refused,

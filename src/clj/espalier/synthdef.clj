@@ -305,8 +305,7 @@
   ([synthdef-name f {:keys [channels fade-time-s] :as opts}]
    (when-let [k (first (remove #{:channels :fade-time-s} (keys opts)))]
      (graph/refuse :unknown-option (str "A graph to play has no option " (error/shown k) "." (error/hint k [:channels :fade-time-s])) {:option k}))
-   (when-not (or (nil? channels) (and (int? channels) (<= 1 (long channels) 4096)))
-     (graph/refuse :invalid-channel-count (str "The number of channels is " (error/shown channels) ", where a whole number from 1 on belongs.") {:value channels}))
+   (when channels (graph/channel-count channels "A graph to play" {}))
    (synthdef synthdef-name [:out {:default 0, :rate :ir}]
              (fn [out]
                (let [result (graph/finite (f))

@@ -645,9 +645,7 @@
 (defcall silent:ar
   "Silence, one UGen for all its channels."
   [num-channels 1]
-  (when-not (and (int? num-channels) (<= 1 (long num-channels) 4096))
-    (graph/refuse :invalid-channel-count (str "silent:ar: the number of channels is " (error/shown num-channels) ", where a whole number from 1 on belongs.")
-                  {:ugen "silent:ar", :argument :num-channels, :value num-channels}))
+  (graph/channel-count num-channels "silent:ar" {:ugen "silent:ar", :argument :num-channels})
   (let [silence (make "DC" :audio 0)]
     (if (= 1 num-channels) silence (vec (repeat num-channels silence)))))
 

@@ -43,9 +43,10 @@
       (is (= {} (keyed [(bell :a 1)] [[:synth {:def :organ}] [:group]]))))))
 
 (deftest what-lacks-and-what-nobody-knows
-  (let [{:keys [rows missing found]} (adoption/adopted (rows [[:synth {:key :a, :def :bell}] [:synth {:key :b, :def :organ}]])
+  (let [{:keys [rows missing unknown found]} (adoption/adopted (rows [[:synth {:key :a, :def :bell}] [:synth {:key :b, :def :organ}]])
                                                        (playing [[:synth {:def :bell}] [:synth {:def :bell}]]))]
     (is (= 1 found))
+    (is (= [101] (map (comp :id first) unknown)))
     (is (= [:b] (map (comp :key first) missing)))
     (is (= [nil :a nil] (map (comp :key first) rows)))))
 

@@ -52,6 +52,14 @@
     (is (= {"freq" 220.0} (controls (ledger/step l ["/n_map" 1000 "freq" -1] {:known-of {"bell" known}}) 1000)))
     (is (= {"freq" 330.0} (controls (ledger/step l ["/n_set" 1000 "freq" 330.0] {:known-of {"bell" known}}) 1000)))))
 
+(deftest what-is-no-request-leaves-nothing
+  (doseq [request [["/s_new" "bell"] ["/s_new"] ["/n_set"] ["/n_set" "bell" "freq" 1] ["/n_fill" 1000 "freq" 2000000000 1.0] ["/c_set" "a" 1 5]
+                   ["/c_setn" 5] ["/b_alloc"] ["/b_alloc" "a" 1 1] ["/b_setn" 3 0 4] ["/b_gen" 3] ["/b_zero" 3] ["/d_free" "bell"]]]
+    (testing request
+      (is (= ledger/initial (after request)))))
+  (let [l (apply after ["/b_alloc" 3 8 1] (repeat 5000 ["/b_fill" 3 0 2000000000 1.0]))]
+    (is (= 1 (count (:buffers l))) "and no memory is taken for it")))
+
 (deftest of-a-synthdef-that-is-not-known-there-is-what-was-named
   (is (= {"freq" 220.0, 3 0.5, "amps" [1.0 2.0]}
          (controls (after ["/s_new" "other" 1000 0 1 "freq" 220.0 "amps" [1 2]] ["/n_set" 1000 3 0.5]) 1000))))

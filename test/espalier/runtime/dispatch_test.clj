@@ -12,8 +12,8 @@
 (defn- arrived! [d & messages]
   (run! #(dispatch/arrived! d (link/packet %)) messages))
 
-(defn- dispatcher []
-  (dispatch/dispatcher (fn [_]) (fn [_])))
+(defn- dispatcher [& [on]]
+  (dispatch/dispatcher (merge {:fault (fn [_]), :failure (fn [_]), :answer (fn [_]), :sent (constantly 0), :read (fn [_])} on)))
 
 (deftest a-reply-goes-to-who-asked
   (let [d (dispatcher)
@@ -52,7 +52,7 @@
 
 (deftest handlers-are-apart-from-each-other
   (let [faults (LinkedBlockingQueue.)
-        d      (dispatch/dispatcher #(.put faults (keys %)) (fn [_]))
+        d      (dispatcher {:fault #(.put faults (keys %))})
         heard  (LinkedBlockingQueue.)
         gate   (CountDownLatch. 1)]
     (dispatch/handle! d "/x" (fn [_] (.await gate)) false)
@@ -77,7 +77,7 @@
 
 (deftest a-handler-too-slow-loses-messages-and-says-so-once
   (let [faults (LinkedBlockingQueue.)
-        d      (dispatch/dispatcher #(.put faults %) (fn [_]))
+        d      (dispatcher {:fault #(.put faults %)})
         gate   (CountDownLatch. 1)
         m      (link/packet ["/x"])]
     (dispatch/handle! d "/x" (fn [_] (.await gate)) false)
@@ -85,3 +85,15 @@
     (is (= {:behind 65536} (.poll faults 5 TimeUnit/SECONDS)))
     (is (nil? (.poll faults)))
     (.countDown gate)))
+
+(deftest an-answered-fence-shows-what-was-read
+  (let [sent (atom 0), read (atom [])
+        d    (dispatcher {:sent #(deref sent), :read #(swap! read conj %)})
+        fence (fn [n asynchronous?] (reset! sent n) (second (dispatch/new-fence! d 8 asynchronous?)))
+        told  (fn [[address & args]] (if (= "/sync" address) ["/synced" (first args)] (into ["/c_set"] (mapcat (fn [bus] [bus 0.0])) args)))
+        a (fence 10 true), b (fence 20 false), c (fence 30 true)]
+    (arrived! d (told b) ["/synced" 4711] ["/c_set" 3 0.5] (told c) (told a))
+    (is (= [20 30 10] @read))
+    (dotimes [_ 300] (fence 40 false))
+    (arrived! d (told a))
+    (is (= [20 30 10] @read) "what was long ago is forgotten")))

@@ -96,13 +96,14 @@
 
 (defn adopted
   "Rows that play with the keys, and SynthDefs, of those of `wanted` that they are; without any that
-  are wanted, with keys that are made up. Returns `:rows`, the `:missing` rows of `wanted` that do
-  not play, and how many nodes are `:found`."
+  are wanted, with keys that are made up. Returns `:rows`, the `:missing` ones of `wanted` that do
+  not play, the `:unknown` ones of `playing` that are not wanted, and how many are `:found`."
   [wanted playing]
   (if (nil? (next wanted))
-    {:rows (all-keyed playing), :missing [], :found (dec (count playing))}
+    {:rows (all-keyed playing), :missing [], :unknown [], :found (dec (count playing))}
     (let [found  (matches wanted playing)
           of     (into {} (map (fn [[w p]] [p w])) found)
+          others (fn [rows known] (into [] (keep-indexed (fn [i row] (when-not (contains? known i) row))) rows))
           keys-wanted (into #{} (keep (comp :key first)) wanted)]
       {:rows    (into [] (map-indexed (fn [i [node parent]]
                                         [(if-let [w (when (pos? i) (get of i))]
@@ -110,5 +111,6 @@
                                            (cond-> node (contains? keys-wanted (:key node)) (dissoc :key)))
                                          parent]))
                       playing)
-       :missing (into [] (comp (map-indexed vector) (remove (fn [[i]] (contains? found i))) (map second)) wanted)
+       :missing (others wanted found)
+       :unknown (others playing of)
        :found   (dec (count found))})))

@@ -181,11 +181,12 @@
   `args`     map from argument names to values; what has a default may be left out
   `limits`   what there is on the server: `default-limits`, and, where they are known, `:resolve` (entity to id),
              `:kind-of` (node id to :group or :synth), `:below?` (whether the first node lies below the second),
-             `:samples-of` and `:channels-of` (buffer number to how many it has), `:parent-of` (node id to its group's)
+             `:samples-of` and `:channels-of` (buffer number to how many it has), `:parent-of` (node id to its group's),
+             `:restricted-path` (the directory to which a server keeps)
 
   Throws `:espalier.error/unknown-command`, `:espalier.error/unknown-argument`,
   `:espalier.error/invalid-argument`, `:espalier.error/refused-command` for what is known
-  to crash or to wedge a server, and whatever `:resolve` throws.
+  to crash or to wedge a server, `:espalier.error/outside-restricted-path`, and whatever `:resolve` throws.
 
       (request :n-set {:id 1000 :controls {:freq 440.0}})
       ;=> [\"/n_set\" 1000 \"freq\" 440.0]"

@@ -81,10 +81,23 @@
   "Longer paths crash servers."
   1000)
 
-(defn- read-path [x _ _]
+(defn- check-fence
+  "Throws where a path leads out of the directory to which a server keeps. scsynth takes such a
+  path for another, below that directory, and passes over each step upward."
+  [path restricted-path]
+  (let [directory (str (str/replace restricted-path #"/+$" "") "/")]
+    (when (or (some #{".."} (str/split path #"/"))
+              (and (str/starts-with? path "/") (not (str/starts-with? path directory))))
+      (throw (error/error :outside-restricted-path
+                          (str (pr-str path) " is not below " directory ", the :restricted-path of this server, which would take another file for it."
+                               " A path without a slash at its beginning is one below that directory.")
+                          {:path path, :restricted-path restricted-path})))))
+
+(defn- read-path [x {:keys [restricted-path]} _]
   (let [s (if (or (instance? java.io.File x) (instance? java.nio.file.Path x)) (str x) x)]
     (when (and (string? s) (not (str/blank? s)) (not (re-find #"\p{Cntrl}" s))
                (< (alength (.getBytes ^String s "UTF-8")) (long most-path-bytes)))
+      (some->> restricted-path (check-fence s))
       s)))
 
 (defn- read-choice [x _ {:keys [values]}]

@@ -19,6 +19,10 @@
   | `:max-reply-depth`        | how many levels of groups it tells of; it does not survive the question about many more |
   | `:max-infos`              | so many questions about single nodes it can surely be asked in one block |
   | `:tells-root?`            | it survives an `/n_query` of the root |
+  | `:keeps-to-path?`         | it minds its option `:restricted-path` |
+  | `:max-unread-packets`     | so many packets may wait in its queue, which it looks at once a period of the audio; of supernova half of the 2,048 that it holds, for it needs a while to make room |
+  | `:max-unread-bytes`       | so many bytes, likewise |
+  | `:max-pending-bundles`    | so many bundles it keeps for their time; it drops others |
   | `:tells-last-array?`      | a tree can tell an array that is the last control; where not, it reads names behind the end of its table, which are garbage or its end |"
   {:scsynth   {:max-packet-bytes       {:udp 65507, :tcp (bit-shift-left 1 24)}
                :counts-logins?         true
@@ -31,6 +35,10 @@
                :max-reply-bytes        {:udp 65507, :tcp 65516}
                :max-reply-depth        Long/MAX_VALUE
                :max-infos              500
+               :keeps-to-path?         true
+               :max-unread-packets     60000
+               :max-pending-bundles    2048
+               :max-unread-bytes       Long/MAX_VALUE
                :tells-root?            true
                :tells-last-array?      true}
    :supernova {:max-packet-bytes       {:udp 32768, :tcp (bit-shift-left 1 20)}
@@ -44,6 +52,10 @@
                :max-reply-bytes        {:udp 65507, :tcp (bit-shift-left 1 20)}
                :max-reply-depth        1000
                :max-infos              1000
+               :keeps-to-path?         false
+               :max-unread-packets     1000
+               :max-pending-bundles    Long/MAX_VALUE
+               :max-unread-bytes       400000
                :tells-root?            false
                :tells-last-array?      false}})
 

@@ -235,9 +235,9 @@
 (def ^:private of-groups [:key :id :paused :parallel])
 (def ^:private of-synths [:key :id :paused :def :once])
 
-(def ^:private attributes {:group (set of-groups), :synth (set of-synths)})
+(def ^:private attributes-of {:group (set of-groups), :synth (set of-synths)})
 
-(defn- attribute? [kind k] (contains? (get attributes kind) k))
+(defn- attribute? [kind k] (contains? (get attributes-of kind) k))
 
 (def ^:private told
   "What only a node that is written as a map may have beside its attributes."

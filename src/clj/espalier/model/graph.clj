@@ -266,12 +266,21 @@
         (check-rate spec inputs i rates)
         (recur (inc i))))))
 
-(defn- channel-count [^Spec spec n]
+(defn channel-count
+  "`n`, a number of channels; `whose` and `data` say of what it is in the error.
+
+  Throws `:espalier.error/invalid-channel-count`.
+
+      (channel-count 2 \"play-buf:ar\" {:ugen \"play-buf:ar\"})  ;=> 2"
+  [n whose data]
   (if (and (int? n) (<= 1 (long n) 4096))
     n
     (refuse :invalid-channel-count
-            (str spec ": the number of channels is " (error/shown n) ", where a whole number from 1 on belongs, for it is part of the SynthDef.")
-            {:ugen (str spec), :argument (:key (nth (.arguments spec) (:argument (.channels spec)) nil)), :value n})))
+            (str whose ": the number of channels is " (error/shown n) ", where a whole number from 1 to 4096 belongs, for it is part of the SynthDef.")
+            (assoc data :value n))))
+
+(defn- channels-of [^Spec spec n]
+  (channel-count n spec {:ugen (str spec), :argument (:key (nth (.arguments spec) (:argument (.channels spec)) nil))}))
 
 (defn- opened
   "`items` with the items of each Fixed in its place."
@@ -296,7 +305,7 @@
     (outputs (made spec
                    inputs
                    (cond
-                     said?                       (channel-count spec (aget items 0))
+                     said?                       (channels-of spec (aget items 0))
                      (= :inputs (.channels spec)) (- n 2)
                      :else                       (.channels spec))
                    0))))

@@ -80,15 +80,17 @@
 (defn- assign
   "A synth with a control set to a value, or to several from there on."
   [synth known control x]
-  (first (put-run synth known control
-                  (cond
-                    (sequential? x) (let [size (:size (get known control))] (if size (take size x) x))
-                    :else           [x]))))
+  (if (sequential? x)
+    (let [size (:size (get known control))]
+      (first (put-run synth known control (if size (take size x) x))))
+    (if-some [place (place-of known control)] (put synth place x) synth)))
 
-(defn- assign-pairs [synth known pairs]
-  (loop [synth synth, [control x & more :as pairs] pairs]
-    (if (next pairs)
-      (recur (assign synth known control x) more)
+(defn- assign-from
+  "A synth with the controls set that a request has in turns with their values, from a place on."
+  [synth known request from]
+  (loop [synth synth, i (long from)]
+    (if (< (inc i) (count request))
+      (recur (assign synth known (nth request i) (nth request (inc i))) (+ i 2))
       synth)))
 
 (defn- runs
@@ -111,23 +113,26 @@
     (neg? (long bus)) (unmap synth known control n)
     :else             (first (put-run synth known control (mapv (fn [i] (str letter (+ (long bus) (long i)))) (range n))))))
 
+(def ^:private most-in-a-run
+  "So many controls or buses no SynthDef and no server has." 1048576)
+
 (defn- change-synth
   "A synth after a request that sets or maps controls."
-  [{:keys [def] :as synth} [address _ & args] known-of]
+  [{:keys [def] :as synth} [address :as request] known-of]
   (let [known (known-of def)
-        of    (fn [n f] (reduce f synth (partition n args)))]
+        of    (fn [n f] (reduce f synth (partition n (subvec request 2))))]
     (case address
-      "/n_set"   (assign-pairs synth known args)
-      "/n_setn"  (reduce (fn [synth [control xs]] (first (put-run synth known control xs))) synth (runs args))
-      "/n_fill"  (of 3 (fn [synth [control n x]] (first (put-run synth known control (repeat n x)))))
+      "/n_set"   (assign-from synth known request 2)
+      "/n_setn"  (reduce (fn [synth [control xs]] (first (put-run synth known control xs))) synth (runs (subvec request 2)))
+      "/n_fill"  (of 3 (fn [synth [control n x]] (first (put-run synth known control (repeat (min (long n) (long most-in-a-run)) x)))))
       "/n_map"   (of 2 (fn [synth [control bus]] (map-to synth known "c" control bus 1)))
       "/n_mapa"  (of 2 (fn [synth [control bus]] (map-to synth known "a" control bus 1)))
-      "/n_mapn"  (of 3 (fn [synth [control bus n]] (map-to synth known "c" control bus n)))
-      "/n_mapan" (of 3 (fn [synth [control bus n]] (map-to synth known "a" control bus n))))))
+      "/n_mapn"  (of 3 (fn [synth [control bus n]] (map-to synth known "c" control bus (min (long n) (long most-in-a-run)))))
+      "/n_mapan" (of 3 (fn [synth [control bus n]] (map-to synth known "a" control bus (min (long n) (long most-in-a-run))))))))
 
 (defn- node-step [{:keys [nodes] :as ledger} [address a b :as request] {:keys [known-of below]}]
   (if (= "/s_new" address)
-    (assoc ledger :nodes (assoc nodes b (assign-pairs {:def a} (known-of a) (drop 5 request))))
+    (assoc ledger :nodes (assoc nodes b (assign-from {:def a} (known-of a) request 5)))
     (assoc ledger :nodes
       (reduce (fn [nodes id]
                 (if-some [synth (get nodes id)]
@@ -142,7 +147,8 @@
   numbers, \"c5\" for what is mapped, vectors of these for arrays. Triggers are left out, which
   have passed.
 
-      (controls {:def \"bell\", :set {0 440.0}, :mapped {1 \"c5\"}} {\"freq\" {:index 0, :size 1, :default 220.0}, …})
+      (controls {:def \"bell\", :set {0 440.0}, :mapped {1 \"c5\"}}
+                {\"freq\" {:index 0, :size 1, :default 220.0}, \"amp\" {:index 1, :size 1, :default 0.1}})
       ;=> {\"freq\" 440.0, \"amp\" \"c5\"}"
   [{:keys [set mapped]} known]
   (let [places (merge (update-vals set message/number) mapped)
@@ -183,11 +189,10 @@
 (defn- extent [[_ _ start n]] [(long start) (+ (long start) (long n))])
 
 (defn- compacted
-  "Steps that set samples as those that set each but once."
-  [id writes]
-  (let [from  (long (reduce min (map (comp first extent) writes)))
-        to    (long (reduce max (map (comp second extent) writes)))
-        image (float-array (- to from))
+  "Steps that set samples between two places as those that set each but once."
+  [id writes from to]
+  (let [from  (long from)
+        image (float-array (- (long to) from))
         set   (BitSet.)]
     (doseq [[address _ start n x] writes
             :let [at (int (- (long start) from))]]
@@ -205,10 +210,13 @@
 (defn- tidied
   "The steps of a buffer, with what was set again and again set once."
   [id steps]
-  (let [writes (count (take-while write? (rseq steps)))
-        from   (- (count steps) writes)]
-    (if (< 1 writes)
-      (into (subvec steps 0 from) (compacted id (subvec steps from)))
+  (let [place  (- (count steps) (count (take-while write? (rseq steps))))
+        writes (subvec steps place)]
+    (if (next writes)
+      (let [from (reduce min (map (comp first extent) writes)), to (reduce max (map (comp second extent) writes))]
+        (if (<= (- (long to) (long from)) (long most-cost))
+          (into (subvec steps 0 place) (compacted id writes from to))
+          steps))
       steps)))
 
 (defn- total ^long [steps] (long (reduce + (map cost-of steps))))
@@ -320,13 +328,20 @@
 
 ;; ---- buses, and files of SynthDefs
 
-(defn- bus-step [{:keys [buses] :as ledger} [address & args]]
-  (assoc ledger :buses
-    (case address
-      "/c_set"  (loop [buses buses, [bus x & more :as args] (seq args)]
-                  (if (next args) (recur (assoc buses bus x) more) buses))
-      "/c_setn" (reduce (fn [buses [bus xs]] (into buses (map-indexed (fn [i x] [(+ (long bus) (long i)) x])) xs)) buses (runs args))
-      "/c_fill" (reduce (fn [buses [bus n x]] (into buses (map (fn [i] [(+ (long bus) (long i)) x])) (range n))) buses (partition 3 args)))))
+(defn- set-bus [buses bus x]
+  (if (and (int? bus) (number? x)) (assoc buses bus x) buses))
+
+(defn- bus-step [{:keys [buses] :as ledger} [address :as request]]
+  (let [args     (subvec request 1)
+        set-from (fn [buses bus xs] (first (reduce (fn [[buses bus] x] [(set-bus buses bus x) (inc (long bus))]) [buses (long bus)] xs)))]
+    (assoc ledger :buses
+      (case address
+        "/c_set"  (loop [buses buses, i 1]
+                    (if (< (inc i) (count request))
+                      (recur (set-bus buses (nth request i) (nth request (inc i))) (+ i 2))
+                      buses))
+        "/c_setn" (reduce (fn [buses [bus xs]] (set-from buses bus xs)) buses (runs args))
+        "/c_fill" (reduce (fn [buses [bus n x]] (set-from buses bus (repeat (min (long n) (long most-in-a-run)) x))) buses (partition 3 args))))))
 
 (def ^:private most-loads 1000)
 
@@ -350,10 +365,11 @@
       (step initial [\"/c_set\" 5 0.25] {:known-of {}, :below {}})"
   [ledger [address :as request] context]
   (cond
-    (node-commands address)   (node-step ledger request context)
-    (buffer-commands address) (buffer-step ledger request)
     (bus-commands address)    (bus-step ledger request)
     (load-commands address)   (update ledger :loads loaded request)
+    (not (int? (nth request (if (= "/s_new" address) 2 1) nil))) ledger
+    (node-commands address)   (node-step ledger request context)
+    (buffer-commands address) (buffer-step ledger request)
     :else                     ledger))
 
 (defn ended

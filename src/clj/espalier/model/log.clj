@@ -54,10 +54,10 @@
          (when (seq not-restored) (str "; " (count not-restored) " not"))
          (when (seq ids) (str "; " (reduce + (map count (vals ids))) " under another id")))))
 
-(defn- words [{:keys [event warnings pid exit-code reason why patience-ms asleep-ms silent-ms error behind late-s reference edits attempt report]
+(defn- words [{:keys [event warnings ip-address port protocol pid exit-code reason why patience-ms asleep-ms silent-ms error behind late-s reference edits attempt report]
                [_ address said] :message}]
   (case event
-    :booting           (str/join " " (cons "Booting." warnings))
+    :booting           (str/join " " (cons (str "Booting" (when port (str ", to listen at " ip-address ":" port " (" (name protocol) ")")) ".") warnings))
     :process-booted    (str "Process " pid " runs.")
     :boot-failed       (because "It did not boot" error)
     :connect-failed    (because "The login failed" error)

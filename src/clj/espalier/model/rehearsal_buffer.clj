@@ -5,7 +5,6 @@
   is ahead: after `/b_alloc` both are equal only when it is done. The samples are there
   once, so that what either writes is seen by both."
   (:require
-   [espalier.model.rehearsal-bus :refer [clip int32]]
    [espalier.model.rehearsal-command :as command]
    [espalier.model.rehearsal-gen :as gen]
    [espalier.model.rehearsal-message :as message]
@@ -42,7 +41,7 @@
   "The world with new samples, and the buffer that has them: `[world buffer]`, nil where there
   would be none."
   [w frames channels rate xs]
-  (let [n  (int32 (* (long frames) (long channels)))
+  (let [n  (message/int32 (* (long frames) (long channels)))
         id (:next-uid w)]
     (when (pos? n)
       [(-> w (update :next-uid inc) (assoc-in [:samples id] (or xs (samples/zeros n))))
@@ -65,9 +64,9 @@
 (defn- range-of
   "The first and last index of `n` samples from `start` on that are within, or nil."
   [start n size]
-  (let [end (int32 (+ (long start) (long n) -1))]
+  (let [end (message/int32 (+ (long start) (long n) -1))]
     (when-not (or (neg? end) (>= (long start) (long size)))
-      [(clip (long start) 0 (dec (long size))) (clip end 0 (dec (long size)))])))
+      [(message/clip (long start) 0 (dec (long size))) (message/clip end 0 (dec (long size)))])))
 
 (defn- floats!
   "At most `n` numbers, as many as there are."
@@ -125,7 +124,7 @@
     (loop [reply ["/b_setn" i]]
       (if-not (message/more? r)
         (command/answer w client reply)
-        (let [start (message/int! r), n (message/int! r), end (int32 (+ start n -1))]
+        (let [start (message/int! r), n (message/int! r), end (message/int32 (+ start n -1))]
           (cond
             (or (neg? start) (>= end (long (:samples b))) (> start end)) (no-index w)
             (< 20000 n) (world/fail w "buffer overflow")
@@ -207,7 +206,7 @@
   "Which frames of a file are meant: `[from n]`."
   [{:keys [offset count]} {:keys [frames]} all?]
   (let [frames (long frames)
-        from   (clip (long offset) 0 frames)
+        from   (message/clip (long offset) 0 frames)
         n      (long count)]
     [from (if (or (all? n) (> (+ n from) frames)) (- frames from) n)]))
 

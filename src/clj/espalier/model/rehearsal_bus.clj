@@ -13,16 +13,6 @@
   ^long [w]
   (long (:control-bus-channel-count (:options w))))
 
-(defn clip
-  "`x`, not less than `low` and not more than `high`."
-  ^long [^long x ^long low ^long high]
-  (max low (min high x)))
-
-(defn int32
-  "The 32 bits that C keeps of a sum."
-  ^long [x]
-  (long (unchecked-int (long x))))
-
 (defn value
   "What a control bus holds, a Float."
   [w i]
@@ -44,7 +34,7 @@
     (if-not (message/more? r)
       w
       (let [start (message/int! r)
-            end   (int32 (+ start (message/int! r) -1))]
+            end   (message/int32 (+ start (message/int! r) -1))]
         (if (or (neg? start) (>= end (bus-count w)) (> start end))
           (out-of-range w)
           (recur (loop [i start, w w]
@@ -57,7 +47,7 @@
     (if (< (message/remaining r) 12)
       w
       (let [start (message/int! r)
-            end   (int32 (+ start (message/int! r) -1))
+            end   (message/int32 (+ start (message/int! r) -1))
             x     (message/float! r)
             n     (bus-count w)]
         (recur (if (or (neg? end) (>= start n))
@@ -65,7 +55,7 @@
                  (assoc w :control-buses
                    (reduce (fn [buses i] (assoc buses i x))
                            (:control-buses w)
-                           (range (clip start 0 (dec n)) (inc (clip end 0 (dec n))))))))))))
+                           (range (message/clip start 0 (dec n)) (inc (message/clip end 0 (dec n))))))))))))
 
 (defn- get-buses [w r client]
   (let [heads (quot (message/remaining r) 4)]
@@ -83,7 +73,7 @@
       (command/answer w client reply)
       (let [start (message/int! r)
             n     (message/int! r)
-            end   (int32 (+ start n -1))]
+            end   (message/int32 (+ start n -1))]
         (if (or (neg? start) (>= end (bus-count w)) (> start end))
           (out-of-range w)
           (recur (into (conj reply start n) (map (fn [i] (value w i))) (range start (inc end)))))))))

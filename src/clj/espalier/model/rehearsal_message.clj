@@ -18,6 +18,18 @@
   [why]
   (error/error :server-crashed (str "A real scsynth does not survive this: " why ".") {:why why}))
 
+;; ---- numbers
+
+(defn clip
+  "`x`, not less than `low` and not more than `high`."
+  ^long [^long x ^long low ^long high]
+  (max low (min high x)))
+
+(defn int32
+  "The 32 bits that C keeps of a sum."
+  ^long [x]
+  (long (unchecked-int (long x))))
+
 ;; ---- reading
 
 (definterface Cursor

@@ -19,7 +19,8 @@
   What makes a server crash, or refuse a SynthDef without saying so, is refused
   here, read or written."
   (:require
-   [espalier.model.error :refer [error]])
+   [espalier.model.error :refer [error]]
+   [espalier.model.message :as message])
   (:import
    (java.io ByteArrayOutputStream DataOutputStream)
    (java.nio ByteBuffer)
@@ -57,8 +58,7 @@
       (Double/longBitsToDouble (bit-or (bit-shift-left (bit-and bits 0x80000000) 32)
                                        0x7ff0000000000000
                                        (bit-shift-left (bit-and bits 0x7fffff) 29)))
-      (let [shortest (Double/parseDouble (Float/toString x))]
-        (if (== x (unchecked-float shortest)) shortest (double x))))))
+      (message/decimal x))))
 
 (defn- bits-of-float ^long [^Number x]
   (let [x (.doubleValue x)]

@@ -51,10 +51,12 @@
 (defn- key-among?
   "Whether `k` is one of the first `n` keys in an array of keys and values."
   [^objects entries ^long n ^String k]
-  (loop [i 0]
-    (and (< i n)
-         (or (.equals k (aget entries (* 2 i)))
-             (recur (inc i))))))
+  (let [hash (.hashCode k)]
+    (loop [i 0]
+      (and (< i n)
+           (or (let [other (aget entries (* 2 i))]
+                 (and (= hash (.hashCode other)) (.equals k other)))
+               (recur (inc i)))))))
 
 (defn- array-map-of
   "A map of the first `n` entries of an array of keys and values, in their order."

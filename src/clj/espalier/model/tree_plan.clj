@@ -443,9 +443,9 @@
   `rounds`   by round, `{:sent n, :done n}`: how much of the journal had come when it was
              sent, and when it was answered"
   [{:keys [parts] :as reading} journal rounds]
-  (let [ids     (filterv #(contains? parts %) (reached reading))
+  (let [ids     (when (seq journal) (filterv #(contains? parts %) (reached reading)))
         moments (into (sorted-set) (mapcat (fn [id] (let [{:keys [from to]} (get parts id)] [from to]))) ids)]
-    (when (and (next moments) (seq journal))
+    (when (next moments)
       (let [touched (touches reading ids journal)
             touched-between? (fn [id from to] (boolean (some (fn [n] (and (<= (long from) (long n)) (< (long n) (long to)))) (get touched id))))
             quiet?  (fn [moment id]

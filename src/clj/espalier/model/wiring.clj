@@ -24,7 +24,7 @@
 
   `ugens`  the table, as `espalier.model.ugen` has it
 
-      (numbers bell ugens)  ;=> {\"out\" :audio-buses}"
+      (numbers instruments/bell espalier.model.ugen/ugens)  ;=> {\"out\" :audio-buses}"
   [d ugens]
   (let [all   (:ugens d)
         slots (into {}

@@ -69,14 +69,16 @@
               {:keys [rows buses buffers]} (if (nil? x) {:rows [[{:kind :group} -1]]} (wish/wish s session x {:root root, :timeout-ms timeout-ms}))
               ;; Which numbers they had that play, nobody knows: the next reconcile makes them, and has what plays use them.
               _       (wish/give-back! session (concat (vals buses) (vals buffers)))
-              told    (reconcile/told-rows session root (get-in (declared/known session) [:roots root]) timeout-ms)
-              {now :rows, :keys [missing found]} (adoption/adopted rows told)
+              before  (get-in (declared/known session) [:roots root])
+              told    (reconcile/told-rows session root before timeout-ms)
+              {now :rows, :keys [missing unknown found]} (adoption/adopted rows told)
               ids     (into #{} (map (comp :id first)) (rest now))
               by-key  (into {} (keep (fn [[{:keys [key id]}]] (when (some? key) [key id]))) (rest now))]
           (doseq [[{:keys [id controls]}] (rest now) :when controls]
             (declared/forget-controls! session id)
             (declared/remember-controls! session id controls))
-          (mirror/tell! mirror [:note (mapv (fn [[{:keys [id key]}]] [id {:key key}]) (rest now))])
+          (let [{:keys [nodes]} (mirror/known mirror)]
+            (mirror/tell! mirror [:note (into [] (keep (fn [[{:keys [id key]}]] (when (not= key (:key (get nodes id))) [id {:key key}]))) (rest now))]))
           (declared/change! session assoc-in [:roots root]
                             {:rows      (into [[{:kind :group} -1]]
                                               (map (fn [[node parent]] [(select-keys node [:kind :key :def :controls :paused :parallel :once :synthdef]) parent]))
@@ -87,12 +89,14 @@
                              :keys      by-key
                              :once      {}
                              :synthdefs (into {} (keep (fn [[{:keys [id synthdef]}]] (when synthdef [id synthdef]))) now)
-                             :buses     {}, :buffers {}, :pending []})
+                             :buses     (:buses before {})
+                             :buffers   (:buffers before {})
+                             :pending   []})
           (pretty/teach! Report)
           (map->Report
             {:root    root
              :ids     by-key
              :found   found
              :missing (mapv (fn [[{:keys [key def kind]}]] (or key def kind)) missing)
-             :unknown (into [] (keep (fn [[{:keys [key id]}]] (when (nil? key) id))) (rest now))
+             :unknown (mapv (fn [[{:keys [id]}]] id) unknown)
              :tree    (mapv form/written (:children (nesting/tree (mapv (fn [[node parent]] [(select-keys node [:kind :key :def :controls :paused :parallel]) parent]) now))))}))))))

@@ -11,8 +11,10 @@
    [espalier.model.state :as state]
    [espalier.runtime.clock :as clock]
    [espalier.runtime.dispatch :as dispatch]
+   [espalier.runtime.health :as health]
    [espalier.runtime.link :as link]
    [espalier.runtime.mirror :as mirror]
+   [espalier.runtime.pending :as pending]
    [espalier.runtime.session :as session])
   (:import
    (java.time Duration Instant)
@@ -113,6 +115,44 @@
     (throw-first (into (into [] (mapcat #(level-failures % seen)) (filter arrived? levels))
                        (failures session steps seen)))))
 
+;; ---- times
+
+(defn- late-by
+  "How far an Instant is past by the server's clock, in nanoseconds, or nil."
+  [{:keys [clock]} ^Instant at]
+  (let [late (.toNanos (Duration/between at (clock/now clock)))]
+    (when (pos? late) late)))
+
+(defn schedule!
+  "Notes that so many bundles are sent now for a time: they have places on the server until
+  then, or are late.
+
+  Throws `:espalier.error/too-many-pending`."
+  [{:keys [health] :as session} at n]
+  (if-let [late (late-by session at)]
+    (health/sent-late! health late)
+    (pending/take! session at n)))
+
+(defn check-late
+  "Throws `:espalier.error/invalid-option` where `late` is not what `check-time` takes."
+  [late]
+  (when-not (contains? #{nil :send :refuse} late)
+    (throw (error/error :invalid-option (str ":late is :send, which has what comes too late done at once, or :refuse, not " (pr-str late) ".")
+                        {:option :late, :value late}))))
+
+(defn check-time
+  "Throws, before anything is sent for a time, `:espalier.error/too-late` where that is past and
+  `late` is :refuse, `:espalier.error/too-many-pending` where the server has no place for it."
+  [session at late]
+  (when at
+    (if-let [nanos (late-by session at)]
+      (when (= :refuse late)
+        (let [late-s (/ (Math/round (/ (double nanos) 1e3)) 1e6)]
+          (throw (error/error :too-late
+                              (str "It is " late-s " s after " at ", and {:late :refuse} sends nothing then. Without it what is late is done at once.")
+                              {:late-s late-s, :at at}))))
+      (pending/check! session 1))))
+
 (defn- packet-of [requests at]
   (if (and (nil? at) (= 1 (count requests)))
     (first requests)
@@ -133,6 +173,7 @@
         ready  (mapv (fn [part [_ fence]] (conj part fence)) parts fences)
         at     (or at (.plus (clock/now (:clock session)) (split-lead session)))
         ready  (mapv #(packet-of % at) ready)]
+    (schedule! session at (count ready))
     (if wait?
       (send-watched! session ready (update checks :windows merge (zipmap (map first fences) (repeat :same))) timeout-ms)
       (run! #(link/send! (:link session) %) ready))))
@@ -219,9 +260,10 @@
             wait-ms (when confirm (+ (milliseconds-until session at) (long timeout-ms)))]
         (cond
           (< (command/packets-bytes packets) (- (long limit-bytes) 16))
-          (if confirm
-            (send-watched! session [{:at at, :packets packets}] checks wait-ms)
-            (link/send! link {:at at, :packets packets}))
+          (do (schedule! session at 1)
+              (if confirm
+                (send-watched! session [{:at at, :packets packets}] checks wait-ms)
+                (link/send! link {:at at, :packets packets})))
 
           (some bundle/asynchronous? later)
           (throw (too-large-together at limit-bytes))
@@ -324,7 +366,8 @@
 (defn checked
   "Items made ready, after all has been looked at that can be known to be wrong before
   anything is sent."
-  [session items {:keys [at confirm]}]
+  [session items {:keys [at late confirm]}]
+  (check-time session at late)
   (let [{:keys [items made alone? news] :as ready} (ready session items)
         ;; To confirm a request takes up to five answers.
         news (if (and confirm (not (:tells-failures? session))) (+ (long news) (* 5 (count items))) news)]
@@ -387,6 +430,7 @@
         {:keys [packets windows end at]} (plan-packets session requests at)
         wait-ms   (+ (long timeout-ms) (if at (milliseconds-until session at) 0))
         finished? (fn [k _] (when (= end k) (done!) true))
+        _         (when at (schedule! session at (count packets)))
         sent      {:bundle-count (count packets), :byte-count (reduce + (map #(command/packets-bytes (:packets %)) packets))}]
     (when (seq made)
       (mirror/sent! mirror made (if at (milliseconds-until session at) 0)))

@@ -21,14 +21,14 @@
    (java.util ArrayList Queue)
    (java.util.concurrent CompletableFuture ConcurrentHashMap ConcurrentLinkedQueue CopyOnWriteArrayList ExecutionException
                          Semaphore TimeUnit TimeoutException)
-   (java.util.concurrent.atomic AtomicBoolean AtomicInteger)
+   (java.util.concurrent.atomic AtomicBoolean AtomicInteger AtomicLongArray)
    (java.util.function Function)))
 
 (set! *warn-on-reflection* true)
 
 ;; A call that waits. `reply` is how its answer begins, nil in it standing for anything; `notes` are the /fails that
-;; may be its own, and `fence` the key of its fence, or nil.
-(deftype ^:private Waiter [request reply fence patient? ^CompletableFuture answer ^Queue notes])
+;; may be its own, `fence` the key of its fence, or nil, `asked` when that was, in nanoseconds.
+(deftype ^:private Waiter [request reply fence patient? ^long asked ^CompletableFuture answer ^Queue notes])
 
 ;; A /fail that somebody may claim: how many may, and whether one has.
 (deftype ^:private Note [fail ^AtomicInteger holders ^AtomicBoolean claimed])
@@ -50,25 +50,53 @@
    ^CopyOnWriteArrayList collectors
    ^AtomicInteger waiting          ; how many wait
    ^AtomicInteger fences           ; counts them
+   ^AtomicLongArray marks          ; of the last fences, by turns, the number and how many packets had been sent before
    handlers                        ; atom: id -> {:address, or nil for any; :worker}
-   on-fault
-   on-failure])
+   on])                            ; what is called: see `dispatcher`
+
+(def ^:private mark-count
+  "So many fences, the last ones, are known to show what the server has read."
+  256)
 
 (defn dispatcher
-  "A dispatcher with nobody waiting.
+  "A dispatcher with nobody waiting. `on` has functions:
 
-  `on-fault`    called with a map when a handler throws (`:error`) or falls so far
-                behind that it loses messages (`:behind`)
-  `on-failure`  called with a `/fail` that nobody waits for, a vector"
-  [on-fault on-failure]
+  `:fault`    called with a map when a handler throws (`:error`) or falls so far
+              behind that it loses messages (`:behind`)
+  `:failure`  called with a `/fail` that nobody waits for, a vector
+  `:answer`   called with the nanoseconds that an answer took
+  `:sent`     returns how many packets have been sent
+  `:read`     called with how many of these the server has read, at least, for it has
+              answered a fence"
+  [on]
   (Dispatcher. (ConcurrentHashMap.) (ConcurrentHashMap.) (ConcurrentHashMap.) (CopyOnWriteArrayList.) (CopyOnWriteArrayList.)
-               (AtomicInteger.) (AtomicInteger.) (atom {}) on-fault on-failure))
+               (AtomicInteger.) (AtomicInteger.) (AtomicLongArray. (int (* 2 (long mark-count)))) (atom {}) on))
 
 ;; ---- fences
 
 (def ^:private fence-count
   "So many fences may be on their way: seven digits of eight, twenty-one of two."
   2097152)
+
+(defn- mark-of
+  "Where the mark of the fence with a number is: its number modulo `fence-count`."
+  [^long n]
+  (int (* 2 (rem n (long mark-count)))))
+
+(defn- mark!
+  "Notes how much had been sent before a fence."
+  [^Dispatcher d ^long n]
+  (let [^AtomicLongArray marks (.-marks d), at (int (mark-of n))]
+    (.set marks at (rem n (long fence-count)))
+    (.set marks (inc at) (long ((:sent (.-on d)))))))
+
+(defn- read!
+  "A fence is answered: what had been sent before it was read."
+  [^Dispatcher d ^long k]
+  (let [n (rem (if (neg? k) (- -1 k) k) (long fence-count))
+        ^AtomicLongArray marks (.-marks d), at (int (mark-of n))]
+    (when (= n (.get marks at))
+      ((:read (.-on d)) (.get marks (inc at))))))
 
 (defn new-fence!
   "A question to put behind others, `[key message]`, for a server with so many control
@@ -79,6 +107,7 @@
   [^Dispatcher d buses asynchronous?]
   (let [n    (bit-and (.incrementAndGet ^AtomicInteger (.-fences d)) 0x7fffffff)
         base (min 8 (long buses))]
+    (mark! d n)
     (if (or asynchronous? (< base 2))
       [(- -1 n) ["/sync" n]]
       (let [digits (if (= 8 base) 7 21)
@@ -118,7 +147,7 @@
     (when-some [^Note note (.poll ^Queue (.-notes w))]
       (when (and (zero? (.decrementAndGet ^AtomicInteger (.-holders note)))
                  (not (.get ^AtomicBoolean (.-claimed note))))
-        ((.-on_failure d) (.-fail note)))
+        ((:failure (.-on d)) (.-fail note)))
       (recur))))
 
 (defn- take-out! [^Dispatcher d ^Waiter w]
@@ -143,7 +172,7 @@
               ends the wait there"
   ([d request reply] (expect! d request reply nil false))
   ([^Dispatcher d request reply fence patient?]
-   (let [w (Waiter. request reply fence patient? (CompletableFuture.) (ConcurrentLinkedQueue.))]
+   (let [w (Waiter. request reply fence patient? (System/nanoTime) (CompletableFuture.) (ConcurrentLinkedQueue.))]
      (.incrementAndGet ^AtomicInteger (.-waiting d))
      (.add (queue-of (.-by_reply d) (first reply)) w)
      (.add (queue-of (.-by_command d) (first request)) w)
@@ -154,6 +183,11 @@
   "Whether nobody waits."
   [^Dispatcher d]
   (zero? (.get ^AtomicInteger (.-waiting d))))
+
+(defn waiting
+  "How many wait."
+  ^long [^Dispatcher d]
+  (.get ^AtomicInteger (.-waiting d)))
 
 (defn answered?
   "Whether the reply is there."
@@ -225,6 +259,11 @@
                  (and (or (nil? wanted) (= wanted (.get arguments i)))
                       (recur (inc i)))))))))
 
+(defn- measured!
+  "Tells how long the answer to a waiter took."
+  [^Dispatcher d ^Waiter w]
+  ((:answer (.-on d)) (- (System/nanoTime) (.-asked w))))
+
 (defn- answer-first!
   "Gives `m` to the oldest waiter in `q` for whom `fits?` holds, or, where it is news
   for all, to each; returns whether there was one."
@@ -236,6 +275,7 @@
           (let [^Waiter w (.next ws)]
             (if (and (fits? w) (.complete ^CompletableFuture (.-answer w) m))
               (do (forget! d w)
+                  (when-not all? (measured! d w))
                   (if all? (recur ws true) true))
               (recur ws given)))
           given)))))
@@ -267,6 +307,7 @@
   (let [note (last-note w)]
     (when (or note (not (.-patient? w)))
       (when (.complete ^CompletableFuture (.-answer w) (some-> note .-fail))
+        (measured! d w)
         (some-> note ^AtomicBoolean (.-claimed) (.set true)))
       (forget! d w))))
 
@@ -470,13 +511,18 @@
                      (and (accepts? m) (or (not once?) (unhandle! d id))) (f m)))]
     (swap! (.-handlers d) assoc id
            {:address (cond (string? pattern) pattern (vector? pattern) (first pattern))
-            :worker  (worker/worker call (.-on_fault d))})
+            :worker  (worker/worker call (:fault (.-on d)))})
     id))
 
 (defn behind!
   "Calls `f` on the thread of a handler when it has done the messages that wait for it now."
   [^Dispatcher d id f]
   (some-> (get-in @(.-handlers d) [id :worker]) (worker/offer! f)))
+
+(defn backlog
+  "How many messages wait for the handlers together."
+  [^Dispatcher d]
+  (transduce (map (fn [{w :worker}] (worker/backlog w))) + (vals @(.-handlers d))))
 
 (defn- tell-handlers! [^Dispatcher d ^OscMessage m]
   (let [handlers @(.-handlers d)]
@@ -495,7 +541,8 @@
   thread. A fence's answer goes to its own call alone."
   [^Dispatcher d ^OscMessage m]
   (let [address  (.address m)
-        fence    (when-not (.isEmpty ^ConcurrentHashMap (.-by_fence d)) (fence-key m))
+        fence    (fence-key m)
+        _        (when fence (read! d fence))
         fenced   (when fence (.get ^ConcurrentHashMap (.-by_fence d) fence))
         claimed? (when-not (.isEmpty ^CopyOnWriteArrayList (.-watches d)) (seen! d m))
         taken?   (when-not (or fenced (.isEmpty ^CopyOnWriteArrayList (.-collectors d))) (taken? d m))]
@@ -505,7 +552,7 @@
       (instance? Watch fenced)  (step-on! d fenced fence)
       (instance? Waiter fenced) (fenced! d fenced)
       (= "/fail" address)       (when-not (or claimed? (note! d m))
-                                  ((.-on_failure d) (link/message m)))
+                                  ((:failure (.-on d)) (link/message m)))
       :else (answer-first! d (.get ^ConcurrentHashMap (.-by_reply d) address)
                            (fn [^Waiter w] (begins-with? (.-reply w) m)) m (contains? news address)))
     (when-not fenced

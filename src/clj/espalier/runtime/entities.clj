@@ -2,6 +2,7 @@
   "The entities of a live server: their ids, taken and given back, and whether one
   may still be used."
   (:require
+   [espalier.model.engine :as engine]
    [espalier.model.entity :as entity :refer [entity?]]
    [espalier.model.error :as error]
    [espalier.model.options :as options]
@@ -102,7 +103,7 @@
   requests are checked against."
   [s opts session]
   (let [{:keys [buffer-count control-bus-channel-count audio-bus-channel-count maximum-node-count
-                wire-buffer-count maximum-synthdef-count load-synthdefs]} (options/effective opts)
+                wire-buffer-count maximum-synthdef-count load-synthdefs restricted-path]} (options/effective opts)
         {:keys [owner?]} session
         known   #(mirror/known (:mirror session))
         session (assoc session
@@ -129,6 +130,7 @@
                     :audio-bus-channel-count   audio-bus-channel-count
                     :wire-buffer-count         (when (and owner? (not load-synthdefs)) wire-buffer-count)
                     :maximum-synthdef-count    (when owner? maximum-synthdef-count)
+                    :restricted-path           (when (engine/trait (:engine session) :keeps-to-path?) restricted-path)
                     :resolve                   (fn [e] (when (entity? e) (resolve-in s session e)))
                     :kind-of                   (fn [id] (let [{:keys [kind status]} (get (:nodes (known)) id)]
                                                           (when (not= :expected status) kind)))

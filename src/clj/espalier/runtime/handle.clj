@@ -10,12 +10,13 @@
    [espalier.runtime.clock :as clock]
    [espalier.runtime.dispatch :as dispatch]
    [espalier.runtime.executable :as executable]
+   [espalier.runtime.health :as health]
    [espalier.runtime.log :as log]
    [espalier.runtime.session :as session]
    [espalier.runtime.trace :as trace]
    [espalier.runtime.worker :as worker])
   (:import
-   (espalier.kernel RunningServer)
+   (espalier.kernel Link RunningServer)
    (java.io Closeable Writer)
    (java.util.concurrent TimeUnit)
    (java.util.concurrent.locks ReentrantLock)
@@ -32,6 +33,7 @@
    listeners                 ; atom: id -> {:events, a set or nil for all; :worker}
    trace                     ; the last packets
    log                       ; the last events, and what the server printed
+   health                    ; counts of the login
    ^ReentrantLock lock
    close-with]               ; called with the handle to close it
   Closeable
@@ -64,6 +66,7 @@
   [^Server s event & [data]]
   (let [event (merge {:event event, :status (:status @(.-state s)), :at (clock/now), :server s} data)]
     (log/add! (.-log s) (model.log/of-event event))
+    (health/event! (.-health s) event)
     (doseq [{wanted :events, w :worker} (vals @(.-listeners s))]
       (when (or (nil? wanted) (wanted (:event event)))
         (worker/offer! w event)))))
@@ -129,11 +132,16 @@
   [opts close-with]
   (options/check opts)
   (let [made       (promise)
+        counts     (health/health)
+        state      (atom {:status :offline})
         dispatcher (dispatch/dispatcher
-                     (fn [fault] (emit! @made (if (:error fault) :handler-failed :handler-behind) fault))
-                     (fn [message] (emit! @made :command-failed {:message message})))]
+                     {:fault   (fn [fault] (emit! @made (if (:error fault) :handler-failed :handler-behind) fault))
+                      :failure (fn [message] (emit! @made :command-failed {:message message}))
+                      :answer  (fn [nanos] (health/answered! counts nanos))
+                      :sent    (fn [] (if-some [^Link link (:link (:session @state))] (.sent link) 0))
+                      :read    (fn [n] (some-> ^Link (:link (:session @state)) (.wasRead (long n))))})]
     @(doto made
-       (deliver (Server. opts dispatcher (atom {:status :offline}) (atom {}) (trace/trace) (log/log) (ReentrantLock. true) close-with)))))
+       (deliver (Server. opts dispatcher state (atom {}) (trace/trace) (log/log) counts (ReentrantLock. true) close-with)))))
 
 (defn merged
   "The handle's own options with those of one boot over them.
@@ -154,6 +162,7 @@
 
 (defn session "The login, or nil." [s] (:session (state s)))
 (defn log-of "The log of what has happened." [s] (state s) (.-log ^Server s))
+(defn health-of "The counts of the login." [s] (state s) (.-health ^Server s))
 (defn trace-of "The trace of the last packets." [s] (state s) (.-trace ^Server s))
 (defn owner? "Whether this handle has booted the server." [s] (some? (process s)))
 (defn effective-options "The options in force, complete." [s] (or (:options (state s)) (options/check (.-options ^Server s))))

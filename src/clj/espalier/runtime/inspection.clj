@@ -16,6 +16,7 @@
    [espalier.runtime.declared :as declared]
    [espalier.runtime.entities :as entities]
    [espalier.runtime.handle :as handle]
+   [espalier.runtime.health :as health]
    [espalier.runtime.log :as log]
    [espalier.runtime.mirror :as mirror]
    [espalier.runtime.node :as node]
@@ -157,6 +158,7 @@
 (defn- login-data [s {:keys [link client-id] :as session}]
   (assoc (select-keys session [:engine :version :client-id :maximum-logins])
          :link          (str link)
+         :health        (health/of-session session)
          :tree          (node-or-nil s session 0)
          :default-group (node-or-nil s session (session/default-group-id client-id))
          :synthdefs     (synthdefs-of session)

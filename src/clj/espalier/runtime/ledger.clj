@@ -77,7 +77,10 @@
   [^Ledger l ^OscPacket p]
   (if (instance? OscMessage p)
     (let [address (.address ^OscMessage p)]
-      (when (ledger/commands address) (step! l (request p)))
+      (when (ledger/commands address)
+        ;; What is sent unchecked may be no request at all.
+        (try (step! l (request p))
+             (catch RuntimeException _)))
       (case address
         ("/b_alloc" "/b_allocRead" "/b_allocReadChannel" "/b_read" "/b_readChannel" "/b_zero" "/b_close" "/b_free" "/d_recv" "/d_load" "/d_loadDir")
         (completed! l sent! p)

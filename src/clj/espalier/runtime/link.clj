@@ -8,7 +8,7 @@
    [espalier.model.error :as error]
    [espalier.runtime.clock :as clock])
   (:import
-   (espalier.kernel BadPacketException Link LinkListener OscBundle OscCodec OscMessage OscPacket PacketTooLargeException TcpLink UdpLink)
+   (espalier.kernel BadPacketException Link LinkListener OscBundle OscCodec OscMessage OscPacket PacketTooLargeException ServerBehindException TcpLink UdpLink)
    (java.io IOException)
    (java.net InetAddress InetSocketAddress NetworkInterface)
    (java.time Duration)
@@ -119,7 +119,9 @@
                 with each kernel message, `:sent` with each kernel packet
                 just before it goes out, `:malformed` with an exception,
                 `:unreachable` with nothing, `:closed` with an exception or nil;
-                `:idle?` says whether nobody waits for a packet
+                `:idle?` says whether nobody waits for a packet; of a link that
+                is paced, `:echo` returns a question, a message, and `:unread`
+                how many bytes wait in the server's socket, or nil
 
   Throws IOException where a TCP connection is not accepted."
   ^Link [{:keys [protocol ip-address port timeout-ms]} listen]
@@ -132,6 +134,8 @@
                        (run! (:packet listen) (messages p))))
                    (isIdle [_] (boolean ((:idle? listen))))
                    (onSend [_ p] (when sent (sent p)))
+                   (echo [_] (packet ((:echo listen))))
+                   (unreadLoad [_] (or ((:unread listen)) -1))
                    (onMalformed [_ _ why] ((:malformed listen) why))
                    (onUnreachable [_] ((:unreachable listen)))
                    (onClosed [_ cause] ((:closed listen) cause)))]
@@ -150,20 +154,37 @@
   [^Exception cause]
   (error/error :link-closed (str "The connection to the server is gone: " (ex-message cause) ".") {} cause))
 
-(defn send!
-  "Sends a message or bundle; returns nil.
-
-  Throws `:espalier.error/invalid-message` for what OSC cannot carry,
-  `:espalier.error/packet-too-large`, and `:espalier.error/link-closed`. Nothing
-  was sent then."
-  [^Link link x]
+(defn- put!
+  "Calls `f`, which sends x; throws what `send!` does."
+  [f x]
   (try
-    (.send link (packet x))
+    (f (packet x))
+    nil
     (catch PacketTooLargeException e
       (throw (error/error :packet-too-large
                           (str "This does not fit into the " (.limit e) " bytes that the server takes at once: send it in parts.")
                           {:limit-bytes (.limit e)} e)))
+    (catch ServerBehindException e
+      (throw (error/error :server-behind
+                          (str "Not sent, for " (ex-message e) ". What is many messages can be one bundle: (sc/at s nil …).")
+                          {:unread-count (.unread e)} e)))
     (catch IllegalArgumentException e
       (throw (error/error :invalid-message (str "Cannot be sent: " (ex-message e) ".") {:message x} e)))
     (catch IOException e
       (throw (closed e)))))
+
+(defn send!
+  "Sends a message or bundle; returns nil. Waits where the server has not read enough of
+  what was sent before: see `espalier.runtime.pace`.
+
+  Throws `:espalier.error/invalid-message` for what OSC cannot carry,
+  `:espalier.error/packet-too-large`, `:espalier.error/server-behind` where the wait was in
+  vain, and `:espalier.error/link-closed`. Nothing was sent then."
+  [^Link link x]
+  (put! (fn [^OscPacket p] (.send link p)) x))
+
+(defn send-at-once!
+  "Sends as `send!` does, without waiting for the server: what shall end it, or shows whether
+  it is alive."
+  [^Link link x]
+  (put! (fn [^OscPacket p] (.sendAtOnce link p)) x))

@@ -14,7 +14,7 @@
    (java.time InstantSource)
    (java.util Set)
    (java.util.concurrent ConcurrentHashMap)
-   (java.util.concurrent.atomic AtomicBoolean AtomicLong)))
+   (java.util.concurrent.atomic AtomicBoolean AtomicLong LongAdder)))
 
 (set! *warn-on-reflection* true)
 
@@ -31,6 +31,8 @@
    ^Set ending                ; nodes that are being freed
    ^ConcurrentHashMap headed  ; node -> group that it will be in when what was sent is done
    ^AtomicBoolean repairing
+   doubts                     ; why it was looked over -> LongAdder, how often
+   ^LongAdder repairs         ; how often a tree was taken over
    repair                     ; worker: called with the mirror
    clock])                    ; by which the server does what is to come
 
@@ -48,6 +50,7 @@
   ([repair! clock]
    (Mirror. (atom (state/initial)) (AtomicLong.) (AtomicLong.) (AtomicLong. -1)
             (ConcurrentHashMap.) (ConcurrentHashMap/newKeySet) (ConcurrentHashMap.) (AtomicBoolean.)
+            {:contradiction (LongAdder.), :burst (LongAdder.), :count (LongAdder.)} (LongAdder.)
             (worker/worker (fn [^Mirror m]
                              (.set ^AtomicBoolean (.-repairing m) false)
                              (repair! m))
@@ -203,6 +206,7 @@
         tree (read-tree)]
     (locking m
       (when (= news (.get ^AtomicLong (.-news m)))
+        (.increment ^LongAdder (.-repairs m))
         (let [late (overdue m due)]
           ;; First the tree: of those in it that nothing was told of, it keeps what they were asked for with.
           (tell! m [:tree tree])
@@ -214,11 +218,26 @@
         true))))
 
 (defn repair!
-  "Has the mirror looked over soon, once however often it is asked meanwhile."
-  [^Mirror m]
+  "Has the mirror looked over soon, once however often it is asked meanwhile.
+
+  `doubt`  why it may be wrong: :contradiction where a message does not fit what is known, :burst
+           where so many came that some may be lost, :count where the server counts others; nil
+           where nothing is known yet"
+  [^Mirror m doubt]
   (when (.compareAndSet ^AtomicBoolean (.-repairing m) false true)
+    (some-> ^LongAdder (get (.-doubts m) doubt) .increment)
     (worker/offer! (.-repair m) m))
   nil)
+
+(defn suspicions
+  "How often it was looked over so far, by the reason of `repair!`."
+  [^Mirror m]
+  (update-vals (.-doubts m) (fn [^LongAdder n] (.sum n))))
+
+(defn repairs
+  "How often it has taken over a tree that the server told."
+  ^long [^Mirror m]
+  (.sum ^LongAdder (.-repairs m)))
 
 (defn- notified! [^Mirror m ^OscMessage message]
   (let [id    (long (.get (.arguments message) 0))
@@ -227,10 +246,11 @@
                 (.remove ^ConcurrentHashMap (.-due m) id)
                 (when (contains? #{"/n_end" "/n_go"} (.address message)) (.remove ^Set (.-ending m) id))
                 (tell! m (link/message message)))]
-    (when (or (:suspect? known)
-              (= burst-limit (.incrementAndGet ^AtomicLong (.-burst m))))
+    (when-let [doubt (cond
+                       (:suspect? known)                                              :contradiction
+                       (= burst-limit (.incrementAndGet ^AtomicLong (.-burst m))) :burst)]
       (.set ^AtomicLong (.-burst m) 0)
-      (repair! m))))
+      (repair! m doubt))))
 
 (defn- counted!
   "The server has told its counts. Where they are not ours, and nothing has come
@@ -244,7 +264,7 @@
     (when (and quiet?
                (or (not= ours {:groups (:group-count theirs), :synths (:synth-count theirs)})
                    (seq (overdue m (limits m)))))
-      (repair! m))))
+      (repair! m :count))))
 
 (defn arrived!
   "Steps the state by what the server says; called on the link's reader thread,

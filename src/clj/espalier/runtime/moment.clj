@@ -5,6 +5,7 @@
   A moment belongs to the thread that opened it. Bindings travel to futures and go
   blocks, so a request from another thread is told, and never slips in."
   (:require
+   [clojure.string :as str]
    [espalier.model.command :as command]
    [espalier.model.error :as error]
    [espalier.runtime.clock :as clock]
@@ -13,6 +14,7 @@
    [espalier.runtime.handle :as handle]
    [espalier.runtime.link :as link]
    [espalier.runtime.mirror :as mirror]
+   [espalier.runtime.pending :as pending]
    [espalier.runtime.session :as session])
   (:import
    (java.time Duration)
@@ -104,6 +106,15 @@
         ("/g_head" "/g_tail")   (run! (fn [[group id]] (place! id 0 group)) (partition 2 args))
         nil))))
 
+(defn- touched!
+  "Notes what a message changes of which this client keeps account, or all in a bundle."
+  [session x]
+  (cond
+    (map? x) (run! #(touched! session %) (let [packets (:packets x)] (when (sequential? packets) packets)))
+    (and (sequential? x) (string? (first x)))
+    (do (declared/touched! session x)
+        (when (= "/clearSched" (first x)) (pending/clear! session)))))
+
 (defn request!
   "Sends a request, or leaves it to the moment that is open. What the server does
   beside the sound is waited for, other things only with `:confirm`.
@@ -116,23 +127,25 @@
   (let [m       (open-moment s)
         session (handle/live s)]
     (when-not (:tells-failures? session) (note-places! session request))
-    (declared/touched! session request)
+    (touched! session request)
     (cond
       m (do (.add ^ArrayList (.-items ^Moment m) {:request request}) nil)
       (or (:confirm options) (:async? (command/of request)) (delivery/careful? session request)) (delivery/send-ready! session (delivery/ready session [{:request request}]) options)
       :else (link/send! (:link session) request))))
 
-(defn- touched!
-  "`declared/touched!` of a message, or of all in a bundle."
-  [session x]
-  (cond
-    (map? x)                                  (run! #(touched! session %) (let [packets (:packets x)] (when (sequential? packets) packets)))
-    (and (sequential? x) (string? (first x))) (declared/touched! session x)))
-
 (defn- by-clock
-  "A bundle that is sent for a Duration from now, with the Instant that this is on the server's clock."
+  "A bundle with its time as the Instant that this is on the server's clock."
   [{:keys [clock]} {:keys [at] :as bundle}]
-  (cond-> bundle (instance? Duration at) (assoc :at (clock/instant at clock))))
+  (cond-> bundle at (assoc :at (clock/instant at clock))))
+
+(defn- send-bundle!
+  "Sends a bundle as it is; each bundle in it has a place of its own on the server."
+  [{:keys [link clock] :as session} bundle]
+  (let [bundle (by-clock session bundle)]
+    (doseq [part (tree-seq map? :packets bundle)
+            :when (and (map? part) (:at part))]
+      (delivery/schedule! session (clock/instant (:at part) clock) 1))
+    (link/send! link bundle)))
 
 (defn send-raw!
   "Sends a message or bundle as it is, or leaves a message to the moment that is open.
@@ -146,7 +159,9 @@
       (throw (error/error :invalid-message (str "Within a moment only messages are sent, vectors such as [\"/sync\" 1], not " (pr-str x) ".")
                           {:message x})))
     (let [session (handle/live s)]
-      (link/send! (:link session) (if (map? x) (by-clock session x) x)))))
+      (if (map? x)
+        (send-bundle! session x)
+        (link/send! (:link session) x)))))
 
 (defn question!
   "Asks a request and returns the reply, a vector.
@@ -188,16 +203,18 @@
         (roll-back! undo n-undo)
         (throw e)))))
 
+(def ^:private moment-keys [:when :late :confirm :timeout-ms])
+
 (defn- moment-options [x clock]
   (when (and (map? x) (:kind x))
     (throw (error/error :invalid-time (str "The time of the moment is missing: (sc/at s nil …) is now; " (pr-str x) " is none.") {:when x})))
   (let [options (if (map? x) x {:when x})]
     (doseq [k (keys options)]
-      (when-not (contains? #{:when :confirm :timeout-ms} k)
+      (when-not (some #{k} moment-keys)
         (throw (error/error :unknown-option
-                            (str "A moment takes no option " (pr-str k) "." (error/hint k [:when :confirm :timeout-ms])
-                                 " It takes :when, :confirm, :timeout-ms.")
+                            (str "A moment takes no option " (pr-str k) "." (error/hint k moment-keys) " It takes " (str/join ", " moment-keys) ".")
                             {:option k}))))
+    (delivery/check-late (:late options))
     (assoc (dissoc options :when) :at (clock/instant (:when options) clock))))
 
 (defn inner-options

@@ -8,7 +8,8 @@
    [clojure.java.io :as io]
    [clojure.string :as str]
    [espalier.model.error :as error]
-   [espalier.model.json :as json])
+   [espalier.model.json :as json]
+   [espalier.runtime.worker :as worker])
   (:import
    (com.sun.net.httpserver HttpExchange HttpHandler HttpServer)
    (java.io ByteArrayOutputStream IOException OutputStream)
@@ -16,8 +17,8 @@
    (java.nio.charset StandardCharsets)
    (java.security MessageDigest SecureRandom)
    (java.util Base64)
-   (java.util.concurrent ExecutorService SynchronousQueue ThreadFactory ThreadPoolExecutor TimeUnit)
-   (java.util.concurrent.atomic AtomicInteger AtomicLong)))
+   (java.util.concurrent ExecutorService TimeUnit)
+   (java.util.concurrent.atomic AtomicInteger)))
 
 (set! *warn-on-reflection* true)
 
@@ -157,14 +158,6 @@
 
 ;; ---- its life
 
-(defn- threads-of ^ExecutorService [thread-name]
-  (let [n (AtomicLong.)]
-    (ThreadPoolExecutor. 0 Integer/MAX_VALUE 500 TimeUnit/MILLISECONDS (SynchronousQueue.)
-                         (reify ThreadFactory
-                           (newThread [_ r]
-                             (doto (Thread. r (str thread-name "-" (.incrementAndGet n)))
-                               (.setDaemon true)))))))
-
 (defn- bind ^HttpServer [port]
   (let [address (InetSocketAddress. (InetAddress/getByAddress "127.0.0.1" (byte-array [127 0 0 1])) (int port))]
     (try (HttpServer/create address 0)
@@ -191,7 +184,7 @@
   [{:keys [port limit] :as spec}]
   (let [http    (bind port)
         token   (new-token)
-        threads (threads-of (:name spec))
+        threads (worker/threads (:name spec))
         spec    (assoc spec :open (AtomicInteger.) :limit limit)]
     (.setExecutor http threads)
     (.createContext http "/" (reify HttpHandler

@@ -9,6 +9,7 @@
   (:import
    (java.io File IOException)
    (java.net DatagramSocket InetAddress InetSocketAddress ServerSocket)
+   (java.nio.charset StandardCharsets)
    (java.nio.file Files Path)))
 
 (set! *warn-on-reflection* true)
@@ -61,6 +62,33 @@
               :when         (wanted target)]
           {:pid     (parse-long (.getName process))
            :command (first (lines (str process "/comm")))})))))
+
+(defn- line-of-port
+  "The line of a table of sockets whose local address has this port, or nil. What it reads is
+  not taken apart where it is not asked for, for this is looked at while others wait."
+  [table port]
+  (let [^String text (try (String. (Files/readAllBytes (Path/of table (make-array String 0))) StandardCharsets/ISO_8859_1)
+                          (catch IOException _ ""))
+        ^String wanted (format ":%04X " port)]
+    (loop [at (.indexOf text wanted)]
+      (when-not (neg? at)
+        (let [begin (inc (.lastIndexOf text "\n" at))]
+          ;; The local address stands before the remote one: so far from the beginning of a line for IPv4, and so for IPv6.
+          (if (contains? #{15 39} (- at begin))
+            (subs text begin (.indexOf text "\n" at))
+            (recur (.indexOf text wanted (inc at)))))))))
+
+(defn udp-socket
+  "What Linux counts of the UDP socket of this machine that is bound to a port: `:unread-bytes`
+  that wait in its buffer, and `:dropped`, the packets that had no room there. nil where there
+  is none, or no /proc.
+
+      (:dropped (udp-socket 57110))"
+  [port]
+  (when-let [line (or (line-of-port "/proc/net/udp" port) (line-of-port "/proc/net/udp6" port))]
+    (let [columns (str/split (str/trim line) #"\s+")]
+      {:unread-bytes (Long/parseLong (subs (nth columns 4) 9) 16)
+       :dropped      (parse-long (peek columns))})))
 
 (defn check-free!
   "Throws `:espalier.error/server-cannot-boot` with `:reason :port-taken` where a

@@ -102,8 +102,10 @@
           (.setRenderingHint RenderingHints/KEY_FRACTIONALMETRICS RenderingHints/VALUE_FRACTIONALMETRICS_ON)
           (.setRenderingHint RenderingHints/KEY_STROKE_CONTROL RenderingHints/VALUE_STROKE_PURE)
           (.scale scale scale))
-        (let [family (family)]
-          (run! #(draw! g theme family %) (cons [:rect {:class :page, :x 0, :y 0, :width width, :height height}] shapes)))
+        ;; The last pixels may reach beyond the picture, and are of the page as well.
+        (let [page   [:rect {:class :page, :x 0, :y 0, :width (/ columns scale), :height (/ rows scale)}]
+              family (family)]
+          (run! #(draw! g theme family %) (cons page shapes)))
         (finally (.dispose g)))
       image)))
 

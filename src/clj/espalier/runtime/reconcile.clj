@@ -609,10 +609,12 @@
 (defn reconcile!
   "See `espalier.core/reconcile!`."
   [s x opts]
-  (options/check-call opts #{:root :at :prune :confirm :timeout-ms})
+  (options/check-call opts #{:root :at :late :prune :confirm :timeout-ms})
+  (delivery/check-late (:late opts))
   (moment/refuse-inside! "reconcile!")
   (let [session (handle/live s)
         opts    (cond-> opts (:at opts) (update :at clock/instant (:clock session)))]
+    (delivery/check-time session (:at opts) (:late opts))
     (declared/locked
       session
       (fn []

@@ -15,6 +15,7 @@
    [espalier.runtime.executable :as executable]
    [espalier.runtime.handle :as handle :refer [become! effective-options emit! hold! leave! live locked offline owner? process status]]
    [espalier.runtime.healing :as healing]
+   [espalier.runtime.health :as health]
    [espalier.runtime.link :as link]
    [espalier.runtime.mirror :as mirror]
    [espalier.runtime.restoration :as restoration]
@@ -152,7 +153,7 @@
   (let [{:keys [interval-ms patience-ms stopped-ms] :as settings} (watch/settings options owner?)
         stop (CountDownLatch. 1)
         ;; By a worker, for a TCP connection that is full blocks whoever sends.
-        ping (worker/worker (fn [_] (link/send! link ["/status"])) (fn [_]))
+        ping (worker/worker (fn [_] (link/send-at-once! link ["/status"])) (fn [_]))
         look (worker/worker (fn [_] (look-after-silence! s session)) (fn [_]))
         tick (fn [w]
                (when-not (.await stop interval-ms TimeUnit/MILLISECONDS)
@@ -189,6 +190,7 @@
   "Logs in, as whom `kept` remembers where that is not nil."
   [^Server s opts owner? kept]
   (emit! s :connecting)
+  (health/clear! (handle/health-of s))
   (try
     (let [session (promise)]
       (deliver session
@@ -197,6 +199,7 @@
                  (session/open! (.-dispatcher s) opts (options/engine opts) owner?
                    {:wish           (:client-id kept)
                     :clock          (if-let [process (handle/process s)] (.clock process) clock/wall)
+                    :health         (handle/health-of s)
                     :mend!          tree-query/mend!
                     :on-packet      #(trace/add! (.-trace s) :received %)
                     :on-sent        #(trace/add! (.-trace s) :sent %)
@@ -294,7 +297,8 @@
             executable (executable/find-executable (:executable (options/check asked)))
             opts       (options/check (assoc asked :executable executable) (executable/platform))]
         (leave! s :booting {:options opts})
-        (emit! s :booting {:warnings (options/warnings opts (executable/platform))})
+        (emit! s :booting (assoc (select-keys opts [:ip-address :port :protocol])
+                                 :warnings (options/warnings opts (executable/platform))))
         (try
           (boot/alone-on-port opts #(start! s opts executable kept))
           s
@@ -373,7 +377,7 @@
 
 (defn- quit-process! [{:keys [^RunningServer process session]}]
   (.end process
-        (reify ServerProcess$Ask (run [_] (link/send! (:link session) ["/quit"])))
+        (reify ServerProcess$Ask (run [_] (link/send-at-once! (:link session) ["/quit"])))
         (Duration/ofSeconds 2)
         (Duration/ofSeconds 1)))
 

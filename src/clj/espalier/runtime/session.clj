@@ -12,13 +12,17 @@
    [espalier.model.register :as register]
    [espalier.model.state :as state]
    [espalier.runtime.dispatch :as dispatch]
+   [espalier.runtime.health :as health]
    [espalier.runtime.ledger :as ledger]
    [espalier.runtime.link :as link]
    [espalier.runtime.mirror :as mirror]
+   [espalier.runtime.pace :as pace]
+   [espalier.runtime.pending :as pending]
    [espalier.runtime.worker :as worker])
   (:import
    (espalier.kernel BlockIds Link NodeIds OscMessage)
    (java.io IOException)
+   (java.time Instant)
    (java.util.concurrent ConcurrentHashMap CountDownLatch TimeUnit)
    (java.util.concurrent.atomic AtomicInteger AtomicLong AtomicReference)
    (java.util.function BooleanSupplier)))
@@ -361,6 +365,7 @@
   `wish`        the client id that we had on the server before, which is taken again
                 where it is free, or nil
   `clock`       by which the server does what is to come
+  `health`      what counts how well the link does
   `mend!`       called with the session and its mirror where that may be wrong
   `on-packet`, `on-sent`  called with each kernel message that arrives, each kernel
                 packet that was sent
@@ -370,7 +375,8 @@
   Throws `:espalier.error/nobody-listens`, `:espalier.error/no-answer`,
   `:espalier.error/too-many-clients`, `:espalier.error/already-registered`; the
   link is closed then."
-  [dispatcher {:keys [protocol timeout-ms] :as options} engine owner? {:keys [wish clock mend! on-packet on-sent on-malformed on-unreachable on-closed]}]
+  [dispatcher {:keys [protocol timeout-ms] :as options} engine owner?
+   {:keys [wish clock health mend! on-packet on-sent on-malformed on-unreachable on-closed]}]
   (let [heard   (AtomicLong. (milliseconds))
         opened  (promise)
         mirror  (mirror/mirror (fn [m] (when-let [session (deref opened 0 nil)] (mend! session m))) clock)
@@ -387,12 +393,16 @@
                                              (dispatch/arrived! dispatcher m))
                               :sent        (fn [p] (on-sent p) (ledger/sent! ledger p))
                               :idle?       #(dispatch/idle? dispatcher)
+                              :echo        #(second (dispatch/new-fence! dispatcher (or (:control-bus-channel-count options) 1) false))
+                              :unread      (fn [] (pace/unread @opened))
                               :malformed   on-malformed
                               :unreachable #(on-unreachable (nobody-listens options nil))
                               :closed      on-closed})
                   (catch IOException e (throw (nobody-listens options e))))
         session {:dispatcher dispatcher, :link link, :heard heard, :owner? owner?, :clock clock
-                 :control-buses (:control-bus-channel-count options), :mirror mirror, :ledger ledger}]
+                 :control-buses (:control-bus-channel-count options), :mirror mirror, :ledger ledger
+                 :health health, :since (Instant/now), :pending (pending/pending-bundles), :protocol protocol, :local? (link/local? link)}
+        session (assoc session :dropped-before (health/dropped session))]
     (try
       ;; All is asked at once, for each answer takes one period of the audio or two.
       (let [asked-version (ask-version! session)
@@ -425,18 +435,18 @@
                              :freeing     (ConcurrentHashMap.)
                              :node-births (ConcurrentHashMap.)
                              :before-end  (ConcurrentHashMap.)
-                             :protocol    protocol
                              :tree-hints  (AtomicReference.)
                              :memory-bytes (* 1024 (long (:memory-size options)))
                              :tells-failures? (engine/trait (:engine session) :tells-failures?)
                              :limit-bytes (get (engine/trait (:engine session) :max-packet-bytes) protocol)
                              :ids         (allocators options client-id maximum-logins))]
           (deliver opened session)
+          (pace/start! session)
           (when owner?
             (mirror/tell! mirror [:tree {:id 0, :kind :group
                                          :children (mapv (fn [c] {:id (default-group-id c), :kind :group, :children []}) (range maximum-logins))}]))
           (when-not (and owner? (engine/trait (:engine session) :counts-logins?))
-            (mirror/repair! mirror))
+            (mirror/repair! mirror nil))
           session))
       (catch Throwable e
         ;; The server may have let us in all the same. By TCP, scsynth would log out whom it takes us for.
@@ -534,6 +544,7 @@
   (free-one-by-one! session (if owner? 0 (default-group-id client-id)))
   (if owner?
     (let [known (when claim (query-register! session options))]
+      (pending/clear! session)
       (make-default-groups! session maximum-logins (concat [["/clearSched"] ["/g_freeAll" 0]]
                                                      (when known (register/rows maximum-logins (:claims known))))))
     (do (ensure-default-group! session (:timeout-ms options))

@@ -13,14 +13,20 @@
   "Values that may wait for one worker before further ones are dropped."
   65536)
 
-(def ^:private ^ExecutorService pool
-  "Daemon threads that end half a second after their last work."
+(defn threads
+  "An ExecutorService of daemon threads, each named `thread-name` and a number, as many as
+  there is work at once. They end half a second after their last work.
+
+      (.execute (threads \"espalier-worker\") (fn [] …))"
+  ^ExecutorService [thread-name]
   (let [n (AtomicLong.)]
     (ThreadPoolExecutor. 0 Integer/MAX_VALUE 500 TimeUnit/MILLISECONDS (SynchronousQueue.)
                          (reify ThreadFactory
                            (newThread [_ r]
-                             (doto (Thread. r (str "espalier-worker-" (.incrementAndGet n)))
+                             (doto (Thread. r (str thread-name "-" (.incrementAndGet n)))
                                (.setDaemon true)))))))
+
+(def ^:private ^ExecutorService pool (threads "espalier-worker"))
 
 (deftype Worker [f on-fault ^LinkedBlockingQueue queue ^AtomicBoolean busy ^AtomicBoolean behind ^AtomicBoolean stopped])
 
@@ -55,6 +61,11 @@
     (when (.compareAndSet ^AtomicBoolean (.-behind w) false true)
       ((.-on_fault w) {:behind queue-limit})))
   nil)
+
+(defn backlog
+  "How many values wait for the worker."
+  ^long [^Worker w]
+  (.size ^LinkedBlockingQueue (.-queue w)))
 
 (defn stop!
   "Lets what the worker does end; what still waits is not done."

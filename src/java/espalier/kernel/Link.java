@@ -29,7 +29,12 @@ public abstract sealed class Link implements Closeable permits UdpLink, TcpLink 
   private final AtomicLong received = new AtomicLong();
   private final AtomicLong malformed = new AtomicLong();
   private final AtomicLong faults = new AtomicLong();
-  private long sent;
+  private final OscCodec asker = new OscCodec(1024);
+  private final AtomicLong receivedBytes = new AtomicLong();
+  private volatile long sent;
+  private volatile long sentBytes;
+  private volatile SendWindow window;
+  private volatile Thread arriving;
   private volatile boolean closed;
 
   Link(InetSocketAddress remote, int maxPacketBytes, LinkListener listener) {
@@ -51,6 +56,55 @@ public abstract sealed class Link implements Closeable permits UdpLink, TcpLink 
     } finally {
       writing.unlock();
     }
+  }
+
+  /**
+   * Sends no more from now on than the server is known to hold: whoever sends more waits until it has read what came
+   * before. Who hears the answers to questions says so, {@link #wasRead}; {@link LinkListener#echo} asks one where nobody
+   * else does.
+   *
+   * @param maxPackets so many packets its queue holds
+   * @param maxBytes so many bytes
+   * @param maxLoad so many bytes the buffer of its socket holds, as the system counts them
+   * @param patienceMillis so long a sender waits, in milliseconds
+   */
+  public final void pace(long maxPackets, long maxBytes, long maxLoad, long patienceMillis) {
+    writing.lock();
+    try {
+      window = new SendWindow(sent, maxPackets, maxBytes, maxLoad, patienceMillis, listener::unreadLoad);
+    } finally {
+      writing.unlock();
+    }
+  }
+
+  /**
+   * The server has read so many packets, for it has answered a question that was asked when so many had been sent.
+   *
+   * @param count what {@link #sent} returned then
+   */
+  public final void wasRead(long count) {
+    SendWindow w = window;
+    if (w != null) {
+      w.read(count);
+    }
+  }
+
+  /** {@return how many packets are not known to have been read by the server; 0 where nobody counts} */
+  public final long unread() {
+    SendWindow w = window;
+    return w == null ? 0 : w.unread();
+  }
+
+  /** {@return how often a sender had to wait for the server} */
+  public final long waits() {
+    SendWindow w = window;
+    return w == null ? 0 : w.waits();
+  }
+
+  /** {@return for how many nanoseconds senders had to wait for the server in all} */
+  public final long waitedNanos() {
+    SendWindow w = window;
+    return w == null ? 0 : w.waitedNanos();
   }
 
   /** Puts one packet on the wire; {@code bytes} has {@link OscCodec#HEADROOM} free bytes before it. */
@@ -100,6 +154,10 @@ public abstract sealed class Link implements Closeable permits UdpLink, TcpLink 
   public void assist(BooleanSupplier done) {}
 
   final boolean isIdle() {
+    SendWindow w = window;
+    if (w != null && w.isWaiting()) {
+      return false;
+    }
     try {
       return listener.isIdle();
     } catch (Throwable fault) {
@@ -110,6 +168,7 @@ public abstract sealed class Link implements Closeable permits UdpLink, TcpLink 
 
   final void arrived(byte[] bytes, int offset, int length) {
     received.incrementAndGet();
+    receivedBytes.addAndGet(length);
     OscPacket packet;
     try {
       packet = reader.decode(bytes, offset, length);
@@ -119,10 +178,13 @@ public abstract sealed class Link implements Closeable permits UdpLink, TcpLink 
       tell(() -> listener.onMalformed(copy, why));
       return;
     }
+    arriving = Thread.currentThread();
     try {
       listener.onPacket(packet);
     } catch (Throwable fault) {
       faults.incrementAndGet();
+    } finally {
+      arriving = null;
     }
   }
 
@@ -147,39 +209,89 @@ public abstract sealed class Link implements Closeable permits UdpLink, TcpLink 
   }
 
   /**
-   * Sends a packet.
+   * Sends a packet; waits where {@link #pace} wants it.
    *
    * @param packet a message or bundle
    * @throws PacketTooLargeException beyond what this link sends at once; nothing was sent
    * @throws IllegalArgumentException for an address or string that OSC cannot hold; nothing was sent
+   * @throws ServerBehindException where the server has no room for it in time; nothing was sent
    * @throws IOException where the link is closed or broken
    */
   public final void send(OscPacket packet) throws IOException {
-    writing.lock();
-    try {
-      ByteBuffer bytes = writer.encode(packet);
-      checkOpen();
-      tellSend(packet);
-      write(bytes.array(), bytes.arrayOffset(), bytes.limit());
-    } finally {
-      writing.unlock();
+    send(packet, window);
+  }
+
+  /**
+   * Sends a packet without waiting for anything, one that is to end the server, for example.
+   *
+   * @param packet a message or bundle
+   * @throws IOException as {@link #send} does, but for lack of room
+   */
+  public final void sendAtOnce(OscPacket packet) throws IOException {
+    send(packet, null);
+  }
+
+  private void send(OscPacket packet, SendWindow w) throws IOException {
+    SendWindow.Wait wait = null;
+    while (true) {
+      writing.lock();
+      try {
+        ByteBuffer bytes = writer.encode(packet);
+        if (isFree(bytes.limit(), w, wait)) {
+          tellSend(packet);
+          write(bytes.array(), bytes.arrayOffset(), bytes.limit());
+          return;
+        }
+      } finally {
+        writing.unlock();
+      }
+      wait = w.sleep(wait);
     }
   }
 
   /**
-   * Sends the bytes of a packet that was encoded elsewhere.
+   * Sends the bytes of a packet that was encoded elsewhere; waits where {@link #pace} wants it.
    *
    * @param packet from its position to its limit; its position does not move
+   * @throws ServerBehindException where the server has no room for it in time; nothing was sent
    * @throws IOException where the link is closed or broken
    */
   public final void sendBytes(ByteBuffer packet) throws IOException {
-    byte[] bytes = new byte[OscCodec.HEADROOM + packet.remaining()];
-    packet.duplicate().get(bytes, OscCodec.HEADROOM, packet.remaining());
-    writing.lock();
+    int length = packet.remaining();
+    byte[] bytes = new byte[OscCodec.HEADROOM + length];
+    packet.duplicate().get(bytes, OscCodec.HEADROOM, length);
+    SendWindow w = window;
+    SendWindow.Wait wait = null;
+    while (true) {
+      writing.lock();
+      try {
+        if (isFree(length, w, wait)) {
+          write(bytes, OscCodec.HEADROOM, length);
+          return;
+        }
+      } finally {
+        writing.unlock();
+      }
+      wait = w.sleep(wait);
+    }
+  }
+
+  /** Whether a packet may go out now; where it may, or where the link is closed, a wait is over. */
+  private boolean isFree(int length, SendWindow w, SendWindow.Wait wait) throws IOException {
+    boolean over = true;
     try {
-      write(bytes, OscCodec.HEADROOM, packet.remaining());
+      checkOpen();
+      // Who hands on what arrives cannot wait for an answer.
+      boolean free = w == null || w.has(length) || arriving == Thread.currentThread() || w.makesRoom(length);
+      if (!free && w.isEchoWanted()) {
+        ask(w);
+      }
+      over = free;
+      return free;
     } finally {
-      writing.unlock();
+      if (over && wait != null) {
+        w.over(wait);
+      }
     }
   }
 
@@ -190,9 +302,36 @@ public abstract sealed class Link implements Closeable permits UdpLink, TcpLink 
   }
 
   private void write(byte[] bytes, int offset, int length) throws IOException {
-    checkOpen();
+    put(bytes, offset, length);
+    SendWindow w = window;
+    if (w != null && w.isEchoDue()) {
+      ask(w);
+    }
+  }
+
+  private void put(byte[] bytes, int offset, int length) throws IOException {
     transmit(bytes, offset, length);
     sent++;
+    sentBytes += length;
+    SendWindow w = window;
+    if (w != null) {
+      w.add(length);
+    }
+  }
+
+  /** Asks the server for a sign that it has read all that was sent so far. */
+  private void ask(SendWindow w) throws IOException {
+    OscPacket echo;
+    w.asking();
+    try {
+      echo = listener.echo();
+    } catch (Throwable fault) {
+      faults.incrementAndGet();
+      return;
+    }
+    ByteBuffer bytes = asker.encode(echo);
+    tellSend(echo);
+    put(bytes.array(), bytes.arrayOffset(), bytes.limit());
   }
 
   /** {@return where the other end is} */
@@ -207,17 +346,22 @@ public abstract sealed class Link implements Closeable permits UdpLink, TcpLink 
 
   /** {@return how many packets were sent so far} */
   public final long sent() {
-    writing.lock();
-    try {
-      return sent;
-    } finally {
-      writing.unlock();
-    }
+    return sent;
+  }
+
+  /** {@return how many bytes these had} */
+  public final long sentBytes() {
+    return sentBytes;
   }
 
   /** {@return how many packets arrived so far, malformed ones included} */
   public final long received() {
     return received.get();
+  }
+
+  /** {@return how many bytes these had} */
+  public final long receivedBytes() {
+    return receivedBytes.get();
   }
 
   /** {@return how many of those that arrived were no OSC packet} */

@@ -49,4 +49,23 @@ public interface LinkListener {
    * @param packet what is sent
    */
   default void onSend(OscPacket packet) {}
+
+  /**
+   * Returns a question that every server answers and whose answer nobody can mistake: whoever hears it calls
+   * {@link Link#wasRead}. Asked of a link that is {@link Link#pace paced}, on the thread that sends.
+   *
+   * @return a short message
+   */
+  default OscPacket echo() {
+    throw new UnsupportedOperationException("A link that is paced needs an echo.");
+  }
+
+  /**
+   * Returns how many bytes wait unread in the server's socket, as the system counts them.
+   *
+   * @return -1 where that cannot be known
+   */
+  default long unreadLoad() {
+    return -1;
+  }
 }

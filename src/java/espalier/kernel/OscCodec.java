@@ -13,6 +13,7 @@ import java.nio.BufferOverflowException;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 
 /**
@@ -39,7 +40,7 @@ public final class OscCodec {
   private static final int MAX_WORD = 32;
 
   private int limit;
-  private final String[] words = new String[256];
+  private final Word[] words = new Word[256];
   private final OSCParser parser = OscArguments.builder().buildParser();
   private ByteBuffer buffer;
   private OSCSerializer serializer;
@@ -320,9 +321,15 @@ public final class OscCodec {
     for (int i = 0; i < values.length; i++) {
       byte tag = bytes[base + tags + 1 + i];
       if (tag == 's') {
-        int nul = indexOfNul(in, at);
-        values[i] = word(in, at, nul);
-        at = (nul + 4) & ~3;
+        int from = at;
+        int hash = 0;
+        int quad;
+        do {
+          quad = in.getInt(at);
+          hash = 31 * hash + quad;
+          at += 4;
+        } while (!hasNul(quad));
+        values[i] = word(in, from, at, hash);
       } else {
         values[i] = tag == 'i' ? (Object) in.getInt(at) : (Object) in.getFloat(at);
         at += 4;
@@ -331,37 +338,24 @@ public final class OscCodec {
     return values;
   }
 
-  /** The text in these bytes; for a short one that came before, mostly the same string: trees repeat their names. */
-  private String word(ByteBuffer in, int from, int to) {
-    int length = to - from;
-    if (length > MAX_WORD) {
-      return text(in, from, to);
-    }
-    byte[] bytes = in.array();
-    int start = in.arrayOffset() + from;
-    int hash = length;
-    for (int i = start; i < start + length; i++) {
-      hash = 31 * hash + bytes[i];
-    }
-    int slot = (hash ^ hash >>> 8) & words.length - 1;
-    String known = words[slot];
-    if (known == null || !isAscii(known, bytes, start, length)) {
-      words[slot] = known = text(in, from, to);
-    }
-    return known;
+  /** Whether one of the four bytes is zero. */
+  private static boolean hasNul(int quad) {
+    return (quad - 0x01010101 & ~quad & 0x80808080) != 0;
   }
 
-  /** Whether a string is that of so many bytes, each of them one character. */
-  private static boolean isAscii(String known, byte[] bytes, int start, int length) {
-    if (known.length() != length) {
-      return false;
+  /** The string in these padded bytes; a short one that came before is mostly the same: trees repeat their names. */
+  private String word(ByteBuffer in, int from, int to, int hash) {
+    if (to - from > MAX_WORD) {
+      return text(in, from, indexOfNul(in, to - 4));
     }
-    for (int i = 0; i < length; i++) {
-      if (known.charAt(i) != bytes[start + i]) {
-        return false;
-      }
+    int start = in.arrayOffset() + from;
+    int end = in.arrayOffset() + to;
+    int slot = (hash * 0x9E3779B9) >>> 24;
+    Word known = words[slot];
+    if (known == null || !Arrays.equals(known.bytes, 0, known.bytes.length, in.array(), start, end)) {
+      words[slot] = known = new Word(Arrays.copyOfRange(in.array(), start, end), text(in, from, indexOfNul(in, to - 4)));
     }
-    return true;
+    return known.text;
   }
 
   /** The arguments before a run of floats: a message of its own is made of them. */
@@ -382,6 +376,9 @@ public final class OscCodec {
     }
     return message.getArguments();
   }
+
+  /** A string that came, with its padded bytes. */
+  private record Word(byte[] bytes, String text) {}
 
   private static boolean inArray(ByteBuffer in, int from, int to) {
     for (int i = from; i < to; i++) {

@@ -3,6 +3,7 @@ package espalier.kernel;
 import java.io.IOException;
 import java.net.DatagramPacket;
 import java.net.DatagramSocket;
+import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.net.PortUnreachableException;
 import java.net.SocketTimeoutException;
@@ -41,7 +42,8 @@ public final class UdpLink extends Link {
 
   /**
    * Opens a socket on a free port and starts its reader. UDP knows no connection: that somebody listens there is not
-   * known before he answers.
+   * known before he answers. Only the server's packets are let in, and to a server of this machine the socket is
+   * reachable from nowhere else.
    *
    * @param remote the server
    * @param listener hears what arrives
@@ -52,7 +54,8 @@ public final class UdpLink extends Link {
     DatagramSocket socket = new DatagramSocket(null);
     try {
       socket.setReceiveBufferSize(RECEIVE_BUFFER_BYTES);
-      socket.bind(new InetSocketAddress(0));
+      InetAddress server = remote.getAddress();
+      socket.bind(new InetSocketAddress(server != null && server.isLoopbackAddress() ? server : null, 0));
       socket.connect(remote);
     } catch (IOException | RuntimeException e) {
       socket.close();
