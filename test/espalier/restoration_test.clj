@@ -11,7 +11,8 @@
    [espalier.instruments :as instruments]
    [espalier.runtime.restoration :as restoration]
    [espalier.servers :as servers]
-   [espalier.ugens :refer [sin-osc:ar]])
+   [espalier.synthdef :refer [defsynth]]
+   [espalier.ugens :refer [out:ar sin-osc:ar]])
   (:import
    (java.io File)))
 
@@ -213,6 +214,22 @@
         (is (= [] (:not-restored (sc/restore! s x))))
         (is (= tree (sc/query-tree s)))
         (is (= x (sc/snapshot s)))))))
+
+(defsynth ^:private chord
+  "Its last control is an array: supernova does not tell what is mapped of it."
+  [amp 0, freqs [220 330]]
+  (out:ar 0 (* amp (sin-osc:ar freqs))))
+
+(deftest what-is-mapped-though-the-server-does-not-tell
+  (servers/each-kind (take 2 (each)) {}
+    (fn [s]
+      (sc/add-synthdefs! s chord)
+      (let [bus (sc/add-bus! s), y (sc/add-synth! s chord {:freqs [440 550]})]
+        (sc/map-controls! y {:amp bus})
+        (let [x (sc/snapshot s)]
+          (is (= [{"amp" (sc/map-symbol bus), "freqs" [440.0 550.0]}] (map :controls (:nodes x))))
+          (sc/restore! s x)
+          (is (= x (sc/snapshot s))))))))
 
 (deftest in-another-jvm-on-another-engine
   (let [file (File/createTempFile "espalier" ".edn")]

@@ -110,7 +110,7 @@
   `{:when-restoring :wait}` they wait, for `:timeout-ms` at the most. See doc/survival.md.
 
   Throws `:espalier.error/unknown-option`, `:espalier.error/invalid-option`,
-  `:espalier.error/option-of-other-engine`.
+  `:espalier.error/option-of-other-engine`, `:espalier.error/option-of-other-platform`.
 
       (sc/server)  ;=> #<Server OFFLINE [/usr/bin/scsynth -R 0 -l 1 -u 57110]>
       (sc/server {:on-lost :restore, :when-restoring :wait})"
@@ -140,7 +140,8 @@
   machine can reach: see doc/security.md. The port is tried before the process is started. Default groups are made for
   all clients, as many as the server says that it lets in.
 
-  Throws what `server` throws; `:espalier.error/server-online`;
+  Throws what `server` throws; `:espalier.error/server-online`; `:espalier.error/busy` where
+  another thread has been booting or quitting it for a minute;
   `:espalier.error/no-executable`, `:espalier.error/not-executable`; and
   `:espalier.error/server-cannot-boot`, whose `:reason` is :port-taken,
   :bad-address, :no-audio, :process-ended, :never-ready or :no-login. The handle
@@ -401,7 +402,8 @@
   `:timeout-ms`  how long to wait (default: the handle's, 5,000)
 
   Throws what `send!` throws; `:espalier.error/command-failed` with the server's
-  words where it answers with `/fail`; `:espalier.error/no-answer`.
+  words where it answers with `/fail`, or what these words mean, among others
+  `:espalier.error/reply-too-large`; `:espalier.error/no-answer`.
 
       (sc/request! s [\"/b_query\" 0] [\"/b_info\" 0])  ;=> [\"/b_info\" 0 0 0 0.0]"
   ([s message reply] (request! s message reply {}))
@@ -868,7 +870,8 @@
   `:timeout-ms`  how long to wait (default: the handle's, 5,000)
 
   Throws `:espalier.error/freed-entity`, `:espalier.error/dead-entity`,
-  `:espalier.error/no-entity`, `:espalier.error/server-offline`."
+  `:espalier.error/part-of-group` for a single buffer or bus of a group, or a bus of the
+  device, `:espalier.error/no-entity`, `:espalier.error/server-offline`."
   ([e] (free! e {}))
   ([e opts]
    (case (:kind e)
@@ -1486,7 +1489,9 @@
   `:espalier.error/too-late`, `:espalier.error/too-many-pending` with `:at`,
   `:espalier.error/no-such-node` for a root that is not there, `:espalier.error/too-many-nodes` for a tree that does not
   fit, `:espalier.error/too-much-at-once` where supernova would not survive so large a change,
+  `:espalier.error/busy` where another thread has been changing what is declared for a minute,
   what `add-synthdefs!` and `add-buffer!` throw; and the errors of what the server refused,
+  `:espalier.error/not-started` where it has not said why,
   with the `:report` of what has become of it.
 
       (sc/reconcile! s nil)"

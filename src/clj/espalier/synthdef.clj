@@ -207,10 +207,12 @@
 
   Throws `:espalier.error/invalid-control`, `:espalier.error/duplicate-control`,
   `:espalier.error/invalid-name`, `:espalier.error/invalid-variant`,
-  `:espalier.error/unknown-control`, and what UGens throw: among others
-  `:espalier.error/invalid-input`, `:espalier.error/wrong-rate`,
-  `:espalier.error/missing-argument`. Their data says `:ugen`, `:argument`, `:value`, and
-  `:at` where in the source.
+  `:espalier.error/unknown-control`, and what UGens throw: `:espalier.error/invalid-input`,
+  `:espalier.error/wrong-rate`, `:espalier.error/invalid-channel-count`,
+  `:espalier.error/missing-argument`, `:espalier.error/unknown-argument`,
+  `:espalier.error/duplicate-argument`, `:espalier.error/too-many-arguments`,
+  `:espalier.error/foreign-control`, `:espalier.error/graph-elsewhere`. Their data says
+  `:ugen`, `:argument`, `:value`, and `:at` where in the source.
 
       (synthdef :hum [:freq 50] (fn [freq] (out:ar 0 (sin-osc:ar freq 0 :mul 0.1))))"
   ([synthdef-name parameters f] (synthdef synthdef-name parameters f {}))

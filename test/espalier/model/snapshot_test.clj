@@ -16,7 +16,7 @@
 (set! *warn-on-reflection* true)
 
 (defn- snapshot-of [more]
-  (snapshot/of (merge {:engine :scsynth, :client-id 0, :maximum-logins 1, :options {:port 57110, :on-lost +}
+  (snapshot/of (merge {:engine :scsynth, :client-id 0, :maximum-logins 1, :options {:port 57110, :on-lost +, :password "sesame"}
                        :state (state/initial), :ledger ledger/initial, :synthdefs {}, :freed {}, :blocks {:buffer [], :control-bus [], :audio-bus []}, :roots {}}
                       more)))
 
@@ -41,7 +41,7 @@
     (is (= [[5 1]] (:buffer (:blocks x))))
     (is (= [{} {"bell" instruments/bell}] [(:synthdefs x) (:freed x)]) "of what was freed, what plays")
     (is (= {3 0.5} (:bus-values x)) "all begin with 0")
-    (is (= {:port 57110} (:options x)) "a function cannot be written")))
+    (is (= {:port 57110} (:options x)) "a function cannot be written, and a password should not")))
 
 (deftest written-it-is-plain
   (let [x (-> (snapshot-of {:synthdefs {"bell" instruments/bell}})

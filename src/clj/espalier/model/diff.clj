@@ -111,7 +111,7 @@
   the first, `taken` the other way round; -1 is none."
   [^Plane before ^Plane after ^HashMap keys-after ^ints match ^ints taken]
   (let [keys-before (index-by :key before)
-        ids-before  (delay (index-by :id before))
+        ids-before  (if (some :id (.-nodes after)) (index-by :id before) (HashMap.))
         try-match!  (fn [i j]
                       (when (and j (= -1 (aget taken (int j))) (= -1 (aget match (int i)))
                                  (pos? (long j))
@@ -125,7 +125,7 @@
     (loop [i 1]
       (when (< i (.-n after))
         (when-some [id (:id (node-at after i))]
-          (when-some [j (.get ^HashMap @ids-before id)]
+          (when-some [j (.get ^HashMap ids-before id)]
             (let [b (node-at before (long j)), a (node-at after i)]
               ;; One that replaces another gets a new id: it is another node.
               (when-not (or (.containsKey keys-after (:key b)) (replaced? b a))

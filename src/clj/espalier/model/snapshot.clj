@@ -94,8 +94,15 @@
                 (when (ours? def) (some-> (get (ledger/controls synth (get (:synthdefs state) def)) "buffer") long))))
         (:nodes ledger)))
 
-(defn- buffers-of [{:keys [state ledger blocks] :as known} own]
-  (let [taken (into (sorted-set) (mapcat (fn [[id n]] (range id (+ (long id) (long n))))) (:buffer blocks))]
+(defn numbers
+  "The numbers in blocks, `[first-number count]` each.
+
+      (numbers [[3 2] [9 1]])  ;=> [3 4 9]"
+  [blocks]
+  (into [] (mapcat (fn [[id n]] (range id (+ (long id) (long n))))) blocks))
+
+(defn- buffers-of [{:keys [state ledger blocks]} own]
+  (let [taken (into (sorted-set) (numbers (:buffer blocks)))]
     (into (sorted-map)
           (keep (fn [id]
                   (when-not (own id)
@@ -115,7 +122,9 @@
   [x]
   (or (nil? x) (boolean? x) (number? x) (string? x) (keyword? x) (and (coll? x) (every? plain? x))))
 
-(defn- place-of [{:keys [id rate], n :count}]
+(defn- block-of
+  "Where the buses or the buffer of an entity are, without their server."
+  [{:keys [id rate], n :count}]
   (cond-> {:id id} rate (assoc :rate rate) n (assoc :count n)))
 
 (defn of
@@ -135,7 +144,8 @@
      :engine         engine
      :client-id      client-id
      :maximum-logins maximum-logins
-     :options        (into {} (filter (fn [[_ x]] (plain? x))) options)
+     ;; A file is no place for a password.
+     :options        (into {} (filter (fn [[_ x]] (plain? x))) (dissoc options :password))
      :synthdefs      (into {} (remove (fn [[n _]] (ours? n))) synthdefs)
      :freed          (apply dissoc (select-keys freed (keep :def nodes)) (keys synthdefs))
      :loads          (:loads ledger)
@@ -147,8 +157,8 @@
                            (map (fn [[root {:keys [rows shared? prune once buses buffers], by-key :keys}]]
                                   [root {:rows    (mapv (fn [[node parent]] [(dissoc node :synthdef) parent]) rows)
                                          :shared? shared?, :prune prune, :once once, :keys by-key
-                                         :buses   (update-vals buses (fn [{:keys [spec entity]}] (assoc (place-of entity) :spec spec)))
-                                         :buffers (update-vals buffers (fn [{:keys [spec entity]}] (assoc (place-of entity) :spec spec)))}]))
+                                         :buses   (update-vals buses (fn [{:keys [spec entity]}] (assoc (block-of entity) :spec spec)))
+                                         :buffers (update-vals buffers (fn [{:keys [spec entity]}] (assoc (block-of entity) :spec spec)))}]))
                            roots)}))
 
 ;; ---- and of its server
@@ -157,7 +167,7 @@
   "The control buses of a snapshot whose values are to be known, those below `limit`, sorted."
   [{:keys [blocks bus-values]} limit]
   (into (sorted-set) (comp cat (filter #(< -1 (long %) (long limit))))
-        [(keys bus-values) (mapcat (fn [[id n]] (range id (+ (long id) (long n)))) (:control-bus blocks))]))
+        [(keys bus-values) (numbers (:control-bus blocks))]))
 
 (defn runs
   "Numbers, sorted, as runs of no more than `most`: `[first count]` each.

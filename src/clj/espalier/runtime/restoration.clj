@@ -124,7 +124,7 @@
                                       (if-let [to (entities/claim-block! session space id n (get (:blocks legacy) [space id]))]
                                         (when-not (= to id) (map (fn [i] [(+ (long id) (long i)) (+ (long to) (long i))]) (range n)))
                                         (run! #(lack! restoration (case space :buffer :buffer :bus) % "this client has no more numbers of that kind on this server")
-                                              (range id (+ (long id) (long n)))))))
+                                              (snapshot/numbers [[id n]])))))
                             rows)]))
         (:blocks snapshot)))
 
@@ -312,13 +312,14 @@
                                                                        {:wait? true, :timeout-ms timeout, :done! (fn [])})))
                                   (catch clojure.lang.ExceptionInfo e
                                     (map (fn [[_ a b]] [(if (string? a) b a) (ex-message e)]) requests)))))
-                      (partition-all (most-at-once session) (snapshot/node-requests nodes)))]
-    ;; Of many at once some may have come untold.
-    (when (some #(mirror/due? mirror (:id %)) nodes)
+                      (partition-all (most-at-once session) (snapshot/node-requests nodes)))
+        ;; Of many at once some may have come untold.
+        untold  (into #{} (filter #(mirror/due? mirror %)) (map :id nodes))]
+    (when (seq untold)
       (tree-query/mend! session mirror))
     (into #{}
           (keep (fn [[{:keys [id was]} give-back!]]
-                  (if (mirror/due? mirror id)
+                  (if (and (contains? untold id) (not (mirror/started? mirror id)))
                     (do (lack! restoration :node was (get failed id "the server has not started it; (sc/server-output s) may tell why"))
                         (give-back!))
                     id)))
@@ -428,9 +429,10 @@
   "By id, the synths as the server has them, with their controls."
   [session nodes timeout-ms]
   (when (seq nodes)
-    (into {}
-          (keep (fn [[{:keys [id controls] :as node}]] (when controls [id node])))
-          (nesting/rows (tree-query/read-tree session 0 {:controls? true, :timeout-ms timeout-ms})))))
+    (let [{:keys [mappings?] :as tree} (tree-query/read-tree session 0 {:controls? true, :timeout-ms timeout-ms})]
+      (into {}
+            (keep (fn [[{:keys [id controls] :as node}]] (when controls [id (assoc node :mappings? mappings?)])))
+            (nesting/rows tree)))))
 
 (defn- told-buses
   "The values of control buses as the server has them."
@@ -464,7 +466,7 @@
   (let [{:keys [nodes blocks buffers bus-values]} (snapshot/of (known-of s session))
         own   (into #{} (map :id) nodes)
         tops  (remove #(contains? own (:in %)) nodes)
-        taken (into #{} (mapcat (fn [[id n]] (range id (+ (long id) (long n))))) (:buffer blocks))]
+        taken (set (snapshot/numbers (:buffer blocks)))]
     (when (seq tops)
       (run! #(mirror/ending! (:mirror session) (:id %)) nodes)
       (doseq [some-tops (partition-all (most-at-once session) tops)]

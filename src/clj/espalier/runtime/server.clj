@@ -143,7 +143,7 @@
   new one, which knows nothing of us."
   [^Server s {:keys [owner? timeout-ms] :as session}]
   (if (or owner? (= :tcp (:protocol session)) (session/known? session timeout-ms))
-    (mirror/repair! (:mirror session))
+    (mirror/repair! (:mirror session) nil)
     (lost! s session :connection-closed (str "another server answers in its place" (what-next s session)) {})))
 
 (defn- start-watch!

@@ -39,6 +39,9 @@ public final class OscCodec {
   /** Longer strings are not looked up among those that came before. */
   private static final int MAX_WORD = 32;
 
+  /** A string that came, with its padded bytes. */
+  private record Word(byte[] bytes, String text) {}
+
   private int limit;
   private final Word[] words = new Word[256];
   private final OSCParser parser = OscArguments.builder().buildParser();
@@ -376,9 +379,6 @@ public final class OscCodec {
     }
     return message.getArguments();
   }
-
-  /** A string that came, with its padded bytes. */
-  private record Word(byte[] bytes, String text) {}
 
   private static boolean inArray(ByteBuffer in, int from, int to) {
     for (int i = from; i < to; i++) {
