@@ -194,3 +194,50 @@
                 (.send liar (doto packet (.setData (.getBytes "what is this?"))))))
       (is (= :no-answer (error-of #(sc/connect! s))))
       (is (= [:connecting :malformed-packet] (seen :malformed-packet))))))
+
+(defn- mounted-small
+  "Calls `f` with a directory of a disk that holds 120 KiB, where this user may mount one."
+  [f]
+  (let [directory (temporary-directory)
+        run       (fn [& command] (.waitFor (.start (ProcessBuilder. ^"[Ljava.lang.String;" (into-array String command)))))]
+    (when (zero? (try (run "mount" "-t" "tmpfs" "-o" "size=120k" "tmpfs" (str directory)) (catch java.io.IOException _ 1)))
+      (try (f directory)
+           (finally (run "umount" "-l" (str directory)))))))
+
+(deftest a-disk-that-is-full
+  (mounted-small
+    (fn [directory]
+      (servers/each-kind (take 1 servers/udp-kinds) {}
+        (fn [s]
+          (let [r (sc/record! s (str directory "/b.wav") {:buffer-frames 1024, :sample-format "float", :duration-s 0.7})
+                e (thrown #(sc/await-recording r))]
+            (is (= :espalier.error/file-failed (:espalier/error (ex-data e))))
+            (is (str/includes? (ex-message e) "is full"))
+            (is (pos? (long (:frames (:result (ex-data e)))))))
+          (is (= :file-failed (error-of #(sc/record! s (str directory "/c.wav")))) "and another cannot begin")
+          (is (= :online (sc/boot-status (sc/sync! s)))))))))
+
+(deftest a-port-that-is-stolen-while-it-reboots
+  (let [s     (sc/boot! (sc/server (servers/options {})))
+        port  (:port (servers/address s))
+        thief (promise)
+        id    (sc/on-lifecycle! s :quit (fn [_] (deliver thief (DatagramSocket. (int port) loopback))))]
+    (sc/quit! s)
+    (with-open [_ ^DatagramSocket (deref thief 10000 nil)]
+      (sc/off! s id)
+      (let [e (thrown #(sc/boot! s))]
+        (is (= [:espalier.error/server-cannot-boot :port-taken] ((juxt :espalier/error :reason) (ex-data e)))))
+      (is (= :offline (sc/boot-status s)))
+      (is (empty? (servers/our-processes))))
+    (boots-afterwards s {})))
+
+(deftest a-server-whose-memory-is-full
+  (sc/with-server [s (servers/options {:executable "scsynth"} {:memory-size 256, :maximum-node-count 8192})]
+    (let [group (sc/add-group! s {:confirm true})
+          made  (loop [n 0]
+                  (let [code (error-of #(sc/add-group! s {:target group, :confirm true, :timeout-ms 1000}))]
+                    (if (= :none code) (if (< n 8000) (recur (inc n)) [n code]) [n code])))]
+      ;; Without memory scsynth passes over what comes to it, and says nothing.
+      (is (contains? #{:out-of-memory :no-answer} (second made)) made)
+      (sc/free-children! group {:confirm true})
+      (is (= :none (error-of #(sc/add-group! s {:target group, :confirm true}))) "and what is freed can be used again"))))

@@ -16,6 +16,7 @@
   (:require
    [clojure.core.async :as a]
    [espalier.core]
+   [espalier.model.error :as error]
    [espalier.future :as future])
   (:import
    (java.util.concurrent CompletableFuture CompletionException)
@@ -26,6 +27,8 @@
 (defn channel
   "The promise channel of a `CompletableFuture`, by the rule of this namespace."
   [^CompletableFuture f]
+  (when-not (instance? CompletableFuture f)
+    (throw (error/error :invalid-argument (str "A channel is made of a CompletableFuture, not of " (pr-str f) ".") {:argument :f, :value f})))
   (let [c (a/promise-chan)]
     (.whenComplete f (reify BiConsumer
                        (accept [_ x e]

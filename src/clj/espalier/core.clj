@@ -403,12 +403,13 @@
 
   Throws what `send!` throws; `:espalier.error/command-failed` with the server's
   words where it answers with `/fail`, or what these words mean, among others
-  `:espalier.error/reply-too-large`; `:espalier.error/no-answer`.
+  `:espalier.error/reply-too-large`; `:espalier.error/no-answer`. By UDP a question of the
+  table of commands is asked anew where only its answer was lost.
 
       (sc/request! s [\"/b_query\" 0] [\"/b_info\" 0])  ;=> [\"/b_info\" 0 0 0 0.0]"
   ([s message reply] (request! s message reply {}))
   ([s message reply opts]
-   (moment/refuse-inside! (first message))
+   (moment/refuse-inside! (if (sequential? message) (first message) "request!"))
    (handle/request! s message reply (:timeout-ms (options/check-call opts #{:timeout-ms})))))
 
 (defn sync!
@@ -1132,9 +1133,9 @@
   `:channels`       which channels of the file, from 0 (default: all)
   `:samples`        a float array or a sequence of numbers of any length to fill it,
                     channels interleaved
-  `:restore-with`   a function of the buffer that fills it again, where `restore!` has made it anew
-                    in the same JVM. Without it what was read into it and sent for it is
-                    read and sent again, and what synths have written is lost
+  `:restore-with`   a function of the buffer that fills it again, when a handle with
+                    `{:on-lost :restore}` has made it anew. Without it what was read into it and
+                    sent for it is read and sent again, and what synths have written is lost
   `:timeout-ms`     how long to wait for each answer (default: the handle's, 5,000)
 
   Throws `:espalier.error/no-free-ids`, `:espalier.error/file-failed`,
@@ -1414,7 +1415,8 @@
 
   `:timeout-ms`  how long to wait for each answer (default: the handle's, 5,000)
 
-  Throws `:espalier.error/recording-lost` where the server has gone away meanwhile,
+  Throws `:espalier.error/file-failed` where the disk is full, with what is in the file as
+  `:result`; `:espalier.error/recording-lost` where the server has gone away meanwhile,
   `:espalier.error/no-answer`, `:espalier.error/server-offline`."
   ([recording] (stop-recording! recording {}))
   ([recording opts] (recording/stop-recording! recording opts)))

@@ -10,6 +10,7 @@
   Waiting costs a daemon thread from a pool, not one of the caller's."
   (:require
    [espalier.core]
+   [espalier.model.error :as error]
    [espalier.runtime.worker :as worker])
   (:import
    (java.util.concurrent CompletableFuture)))
@@ -30,6 +31,7 @@
   "Calls `f` with `args` on a thread of its own; returns the `CompletableFuture` of its
   result."
   ^CompletableFuture [f & args]
+  (error/check-function "What is called is a function" f)
   ;; With the bindings of the caller: a call within a moment must not slip out of it.
   (worker/completable (bound-fn* #(apply f args))))
 

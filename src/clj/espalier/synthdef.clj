@@ -207,12 +207,10 @@
 
   Throws `:espalier.error/invalid-control`, `:espalier.error/duplicate-control`,
   `:espalier.error/invalid-name`, `:espalier.error/invalid-variant`,
-  `:espalier.error/unknown-control`, and what UGens throw: `:espalier.error/invalid-input`,
-  `:espalier.error/wrong-rate`, `:espalier.error/invalid-channel-count`,
-  `:espalier.error/missing-argument`, `:espalier.error/unknown-argument`,
-  `:espalier.error/duplicate-argument`, `:espalier.error/too-many-arguments`,
-  `:espalier.error/foreign-control`, `:espalier.error/graph-elsewhere`. Their data says
-  `:ugen`, `:argument`, `:value`, and `:at` where in the source.
+  `:espalier.error/unknown-control`, and what UGens throw: among others
+  `:espalier.error/invalid-input`, `:espalier.error/wrong-rate`,
+  `:espalier.error/missing-argument`. Their data says `:ugen`, `:argument`, `:value`, and
+  `:at` where in the source.
 
       (synthdef :hum [:freq 50] (fn [freq] (out:ar 0 (sin-osc:ar freq 0 :mul 0.1))))"
   ([synthdef-name parameters f] (synthdef synthdef-name parameters f {}))
@@ -294,6 +292,20 @@
 
 ;; ---- hearing a graph
 
+(defn- check-playable
+  "The options of `playable`, if they are right."
+  [f {:keys [channels] :as opts}]
+  (error/check-function "A graph to play is a function without arguments" f)
+  (when-let [k (first (remove #{:channels :fade-time-s} (keys opts)))]
+    (graph/refuse :unknown-option (str "A graph to play has no option " (error/shown k) "." (error/hint k [:channels :fade-time-s])) {:option k}))
+  (when channels (graph/channel-count channels "A graph to play" {}))
+  opts)
+
+(defn- option-map [opts]
+  (if (map? opts)
+    opts
+    (graph/refuse :invalid-option (str "The options of a graph to play are a map, not " (error/shown opts) ".") {:value opts})))
+
 (defn playable
   "The SynthDef that puts out what `f`, a function without arguments, returns: signals, or a
   UGen that puts out itself. Beside what controls it declares there are `out`, the first
@@ -304,34 +316,32 @@
 
       (playable :test (fn [] (sin-osc:ar 440)))"
   ([synthdef-name f] (playable synthdef-name f {}))
-  ([synthdef-name f {:keys [channels fade-time-s] :as opts}]
-   (when-let [k (first (remove #{:channels :fade-time-s} (keys opts)))]
-     (graph/refuse :unknown-option (str "A graph to play has no option " (error/shown k) "." (error/hint k [:channels :fade-time-s])) {:option k}))
-   (when channels (graph/channel-count channels "A graph to play" {}))
-   (synthdef synthdef-name [:out {:default 0, :rate :ir}]
-             (fn [out]
-               (let [result (graph/finite (f))
-                     rate   (graph/fastest (if (sequential? result) result [result]))]
-                 (cond
-                   ;; It puts out itself.
-                   (or (nil? result) (and (graph/signal? result) (not (graph/channels? result))))
-                   result
+  ([synthdef-name f opts]
+   (let [{:keys [channels fade-time-s]} (check-playable f (option-map opts))]
+     (synthdef synthdef-name [:out {:default 0, :rate :ir}]
+               (fn [out]
+                 (let [result (graph/finite (f))
+                       rate   (graph/fastest (if (sequential? result) result [result]))]
+                   (cond
+                     ;; It puts out itself.
+                     (or (nil? result) (and (graph/signal? result) (not (graph/channels? result))))
+                     result
 
-                   (contains? #{:audio :control} rate)
-                   (let [faded   (if (graph/declared? "gate")
-                                   result
-                                   (ugens/multiply (env-gate :i-level 0 :fade-time (ugens/control:kr :fadeTime (or fade-time-s 0.02))) result))
-                         signals (if (sequential? faded) faded (vec (repeat (or channels 1) faded)))]
-                     (if (= :audio rate)
-                       (ugens/out:ar out (mapv constructor/audio-rate signals))
-                       (ugens/out:kr out signals)))
+                     (contains? #{:audio :control} rate)
+                     (let [faded   (if (graph/declared? "gate")
+                                     result
+                                     (ugens/multiply (env-gate :i-level 0 :fade-time (ugens/control:kr :fadeTime (or fade-time-s 0.02))) result))
+                           signals (if (sequential? faded) faded (vec (repeat (or channels 1) faded)))]
+                       (if (= :audio rate)
+                         (ugens/out:ar out (mapv constructor/audio-rate signals))
+                         (ugens/out:kr out signals)))
 
-                   (some graph/signal? (flatten [result]))
-                   result
+                     (some graph/signal? (flatten [result]))
+                     result
 
-                   :else
-                   (graph/refuse :invalid-input (str "What is to be played is " (error/shown result) ", where a signal belongs, such as (sin-osc:ar 440 :mul 0.1).")
-                                 {:value result})))))))
+                     :else
+                     (graph/refuse :invalid-input (str "What is to be played is " (error/shown result) ", where a signal belongs, such as (sin-osc:ar 440 :mul 0.1).")
+                                   {:value result}))))))))
 
 ;; ---- reading and looking
 

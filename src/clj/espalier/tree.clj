@@ -71,21 +71,34 @@
                     ". Edits name nodes by key, or by id where they have none; (tree/diff a b) makes those that fit the tree a.")
                {:node node, :edit e}))
 
+(defn- check-edit
+  "Throws where an edit is none."
+  [{:keys [edit to] :as e}]
+  (when-not (some #{edit} kinds-of-edits)
+    (throw (error/error :invalid-edit
+                        (str (pr-str edit) " is no kind of edit." (if (keyword? edit) (error/hint edit kinds-of-edits) "") " There are "
+                             (apply str (interpose ", " kinds-of-edits)) ". Seen: " (pr-str e) ".")
+                        {:edit e})))
+  (when (and (contains? #{:add :move} edit)
+             (not (and (vector? to) (= 2 (count to)) (contains? #{:tail :before :after} (first to)))))
+    (throw (error/error :invalid-edit (str "Where a node is put is [:tail group], [:before node] or [:after node], not " (pr-str to) ". Seen: " (pr-str e) ".")
+                        {:edit e}))))
+
+(defn- edits-in
+  "A sequence of edits, each of which is one."
+  [edits]
+  (when-not (and (or (nil? edits) (sequential? edits)) (every? map? edits))
+    (throw (error/error :invalid-edit (str "Edits are a sequence of maps, as (tree/diff a b) makes them, not " (binding [*print-length* 8] (pr-str edits)) ".") {:value edits})))
+  (run! check-edit edits)
+  edits)
+
 (defn- check-edits
   "Throws where an edit is none, or names a node that is not there."
   [tree edits]
   (reduce (fn [names {:keys [edit node key id to] :as e}]
-            (when-not (some #{edit} kinds-of-edits)
-              (throw (error/error :invalid-edit
-                                  (str (pr-str edit) " is no kind of edit." (if (keyword? edit) (error/hint edit kinds-of-edits) "") " There are "
-                                       (apply str (interpose ", " kinds-of-edits)) ". Seen: " (pr-str e) ".")
-                                  {:edit e})))
             (when-not (or (= :add edit) (contains? names node))
               (throw (no-node node e)))
             (when (contains? #{:add :move} edit)
-              (when-not (and (vector? to) (= 2 (count to)) (contains? #{:tail :before :after} (first to)))
-                (throw (error/error :invalid-edit (str "Where a node is put is [:tail group], [:before node] or [:after node], not " (pr-str to) ". Seen: " (pr-str e) ".")
-                                    {:edit e})))
               (when-not (contains? names (second to))
                 (throw (no-node (second to) e))))
             (case edit
@@ -95,7 +108,7 @@
           (into #{}
                 (comp (map-indexed (fn [i [{:keys [id key]}]] [(or id (- (inc (long i)))) key])) cat (remove nil?))
                 (nesting/rows tree))
-          edits))
+          (edits-in edits)))
 
 (defn apply-edits
   "What the edits of `diff` make of a tree: a node, or where there is not one alone, a
@@ -153,4 +166,4 @@
       move :lead behind :bass
       set :bass: freq 60.0"
   [edits]
-  (apply str (interpose "\n" (map plan/text edits))))
+  (apply str (interpose "\n" (map plan/text (edits-in edits)))))

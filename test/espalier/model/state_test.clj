@@ -108,7 +108,13 @@
     (testing "by a node with its own id: then nobody knows what it plays"
       (let [s (after [[:expect 1000 {:kind :synth :def "bell"}] ["/n_go" 1000 0 -1 -1 0] ["/n_go" 1000 0 -1 -1 0]])]
         (is (= (group 0 (synth 1000 nil)) (state/tree s)))
-        (is (:suspect? s))))))
+        (is (:suspect? s))))
+    (testing "a message that comes twice takes nothing away"
+      (let [s (after s [[:note [[1 {:key :mix}]]] ["/n_go" 1 0 1000 -1 1 -1 -1]])]
+        (is (= (group 0 (synth 1000 nil) (group 1 (synth 1001 nil)) (synth 1002 nil)) (state/tree s)))
+        (is (= :mix (get-in s [:nodes 1 :key])))
+        (is (:suspect? s))
+        (is (nil? (unsound s)))))))
 
 ;; what supernova 3.13 said when a group of three was freed
 (deftest supernova-names-neighbours-that-have-ended

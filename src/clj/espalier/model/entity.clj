@@ -48,7 +48,7 @@
 (defn members
   "The single buffers or buses of a group of them, in order; of a single one,
   itself."
-  [{:keys [kind id], n :count :as e}]
-  (if-let [kind ({:buffer-group :buffer, :bus-group :bus} kind)]
-    (mapv (fn [i] (-> e (dissoc :count) (assoc :kind kind, :id (+ (long id) (long i)), :part true))) (range n))
+  [e]
+  (if-let [kind (when (entity? e) ({:buffer-group :buffer, :bus-group :bus} (:kind e)))]
+    (mapv (fn [i] (-> e (dissoc :count) (assoc :kind kind, :id (+ (long (:id e)) (long i)), :part true))) (range (:count e)))
     [e]))

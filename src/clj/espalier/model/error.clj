@@ -39,6 +39,17 @@
                   (catch Exception _ (str (class x))))]
     (if (< 80 (count text)) (str (subs text 0 79) "…") text)))
 
+(defn check-function
+  "`f`, where it can be called.
+
+  `what`  what it is, in words: \"A handler is a function of one argument\"
+
+  Throws `:espalier.error/no-function`."
+  [what f]
+  (if (ifn? f)
+    f
+    (throw (error :no-function (str what ", not " (shown f) ".") {:value f}))))
+
 (defn- distance
   "How many slips are between two strings: insertions, deletions, replacements, and two
   neighbours in each other's place."
@@ -70,7 +81,9 @@
   (let [text   (fn [x] (str/lower-case (if (instance? clojure.lang.Named x) (name x) (str x))))
         seen   (text seen)
         limit  (max 1 (quot (count seen) 3))
-        holds? (fn [k] (and (> (count seen) 2) (or (str/includes? k seen) (str/includes? seen k))))]
+        holds? (fn [k] (and (> (count seen) 2) (or (str/includes? k seen) (str/includes? seen k))))
+        ;; What is longer than any name is none, and would take long to compare.
+        known  (when (< (count seen) 200) known)]
     (->> known
          (map (fn [k] [(distance seen (text k)) k]))
          (filter (fn [[d k]] (or (<= d limit) (holds? (text k)))))

@@ -49,6 +49,16 @@
     (decimal (.floatValue ^Float x))
     (double x)))
 
+(defn id?
+  "Whether x can be the id of a node or the number of a buffer."
+  [x]
+  (and (int? x) (<= Integer/MIN_VALUE (long x) Integer/MAX_VALUE)))
+
+(defn begins-with-id?
+  "Whether arguments of a message begin with the id of a node; those of a spoilt one may not."
+  [arguments]
+  (id? (first arguments)))
+
 (defn- bad-reply [message expected]
   (error/error :bad-reply
                (str "The server answered " (pr-str message) " where " expected " was expected.")
@@ -62,7 +72,7 @@
   Throws `:espalier.error/bad-reply` for anything else."
   [message]
   (let [[address _ ugens synths groups synthdefs average peak target actual] message]
-    (when-not (and (= "/status.reply" address) (number? actual))
+    (when-not (and (= "/status.reply" address) (every? integer? [ugens synths groups synthdefs]) (every? number? [average peak target actual]))
       (throw (bad-reply message "/status.reply with nine numbers")))
     {:actual-sample-rate-hz (double actual)
      :target-sample-rate-hz (double target)

@@ -275,16 +275,16 @@
   (let [v (when (map? x) (:espalier/snapshot x))]
     (when-not (pos-int? v)
       (throw (invalid (str "This is no snapshot: it has no number under :espalier/snapshot. Seen: "
-                           (let [s (binding [*print-length* 4, *print-level* 2] (pr-str x))] (if (< 80 (count s)) (str (subs s 0 80) "…") s)) ".")
+                           (error/shown x) ".")
                       x)))
     (when (< (long version) (long v))
       (throw (invalid (str "This snapshot has version " v ", and this Espalier knows them up to " version ": a newer Espalier has written it.") v)))
     (doseq [[k good?] parts]
       (when-not (good? (get x k))
-        (throw (invalid (str "This snapshot is damaged: its " k " is " (binding [*print-length* 4, *print-level* 2] (pr-str (get x k))) ".") (get x k)))))
+        (throw (invalid (str "This snapshot is damaged: its " k " is " (error/shown (get x k)) ".") (get x k)))))
     (when-let [bad (or (first (remove step? (mapcat (comp :steps val) (:buffers x))))
                        (first (remove #(and (vector? %) (contains? ledger/load-commands (first %))) (:loads x))))]
-      (throw (invalid (str "This snapshot is damaged: by " (binding [*print-length* 4, *print-level* 2] (pr-str bad)) " nothing is made that it could have.") bad)))
+      (throw (invalid (str "This snapshot is damaged: by " (error/shown bad) " nothing is made that it could have.") bad)))
     (-> x
         (update :buffers update-vals (fn [{:keys [steps] :as b}]
                                        (cond-> b steps (assoc :steps (map-steps steps (fn [xs] (if (string? xs) (floats-in xs) xs)))))))

@@ -236,23 +236,6 @@
   (let [node (newcomer (node-of state (id-at event 1)) event)]
     (place (count-node state node 1) node event born?)))
 
-(defn- go
-  "A node has begun. One that is confirmed may be a group that was made once more,
-  which changes nothing; otherwise its end was lost, or it was replaced by a node of
-  its own id, and nobody knows the SynthDef."
-  [state event]
-  (let [id   (id-at event 1)
-        node (node-of state id)]
-    (cond
-      (not (confirmed? node))
-      (add state event true)
-
-      (or (= 0 id) (and (group? node) (= :group (told-kind event)) (there? node event)))
-      state
-
-      :else
-      (suspect (add (drop-node state id) event true)))))
-
 (defn- relink
   "Puts a confirmed node where `event` tells, unless that is within itself or next to
   itself."
@@ -263,6 +246,28 @@
             (and (group? node) (not= to parent) (within? nodes id to)))
       (suspect state)
       (place (assoc state :nodes (unlink nodes node)) node event false))))
+
+(defn- go
+  "A node has begun. One that is confirmed may be a group that was made once more,
+  which changes nothing. Otherwise the message came twice, its end was lost, or it was
+  replaced by a node of its own id: nobody knows the SynthDef, and what is below it stays
+  until a tree tells."
+  [state event]
+  (let [id   (id-at event 1)
+        node (node-of state id)]
+    (cond
+      (not (confirmed? node))
+      (add state event true)
+
+      (or (= 0 id) (and (group? node) (= :group (told-kind event)) (there? node event)))
+      state
+
+      (= (:kind node) (told-kind event))
+      (let [node (dissoc node :def)]
+        (suspect (if (there? node event) (assoc-in state [:nodes id] node) (relink state node event))))
+
+      :else
+      (suspect (add (drop-node state id) event true)))))
 
 (defn- seen
   "A node is where `event` tells. `moved?`: since now."

@@ -232,6 +232,8 @@
 
       (:name (first (parse bytes)))  ;=> \"bell\""
   [^bytes bytes]
+  (when-not (bytes? bytes)
+    (throw (error :invalid-synthdef (str "The SynthDefs of a file are its bytes, a byte array, not " (pr-str bytes) ".") {:value bytes})))
   (let [in    (ByteBuffer/wrap bytes)
         wide? (read-wide? in)
         n     (read-count in false (if wide? 19 11) "a number of SynthDefs")

@@ -27,7 +27,7 @@
   4096)
 
 (defn- invalid [argument value expected]
-  (error/error :invalid-argument (str argument " is " expected ", not " (binding [*print-length* 8] (pr-str value)) ".") {:argument argument, :value value}))
+  (error/error :invalid-argument (str argument " is " expected ", not " (error/shown value) ".") {:argument argument, :value value}))
 
 (defn- send!
   "Sends a command about a buffer; returns the buffer."
@@ -132,7 +132,9 @@
       (when refill (ledger/refill-with! (:ledger session) (:id b) refill))
       b
       (catch Throwable e
-        (when (entities/never-sent? e) (entities/give-back! b session))
+        (if (entities/never-sent? e)
+          (entities/give-back! b session)
+          (entities/give-up-buffer! b session))
         (throw e)))))
 
 (defn reserve-buffer
@@ -171,9 +173,14 @@
       (throw (error/error :part-of-group (str b " belongs to a group of buffers, which are freed together.") {:entity b})))
     (options/check-call opts #{:timeout-ms})
     (entities/freed! b session)
-    (if (next requests)
-      (moment/call-at s (moment/inner-options s opts) (fn [] (run! #(moment/request! s % {}) requests)))
-      (moment/request! s (first requests) opts))
+    (try
+      (if (next requests)
+        (moment/call-at s (moment/inner-options s opts) (fn [] (run! #(moment/request! s % {}) requests)))
+        (moment/request! s (first requests) opts))
+      (catch Throwable e
+        ;; Whether it is freed nobody knows: it can be freed once more.
+        (entities/not-freed! b session)
+        (throw e)))
     b))
 
 ;; ---- files
@@ -269,8 +276,8 @@
   6)
 
 (defn set-pieces!
-  "Sets successive samples from place `start` on, piece by piece, with a fence behind
-  each few of them so that none is lost on the way."
+  "Sets successive samples from place `start` on, piece by piece, each with a fence of its
+  own: a piece that is lost on the way is not answered."
   [session b start ^floats floats {:keys [timeout-ms]}]
   (let [requests (for [from (range 0 (alength floats) piece-samples)]
                    (command/request :b-setn {:buffer b, :ranges [[(+ (long start) (long from))
@@ -279,8 +286,10 @@
     (if (or (moment/inside? (:server b)) (nil? (next requests)))
       (run! #(moment/request! (:server b) % {}) requests)
       (doseq [some-requests (partition-all pieces-in-flight requests)
-              :let [[k fence] (session/fence! session false)]]
-        (session/watch! session (conj (vec some-requests) fence) {k nil} (constantly false) (constantly true)
+              :let [fences  (mapv (fn [_] (session/fence! session false)) some-requests)
+                    missing (atom (set (map first fences)))]]
+        (session/watch! session (mapv (fn [request [_ fence]] {:packets [request fence]}) some-requests fences)
+                        (zipmap @missing (repeat nil)) (constantly false) (fn [k _] (empty? (swap! missing disj k)))
                         (or timeout-ms (:timeout-ms session)))))))
 
 (defn set-sample-range!
@@ -307,12 +316,13 @@
                   [from (command/request :b-getn {:buffer b, :sample (+ (long start) (long from)), :count (min (long piece-samples) (- (long n) (long from)))}
                                          (:limits session))])]
     (doseq [some-pieces (partition-all 16 pieces)
-            :let [asked (mapv (fn [[from request]] [from (session/ask-later! session request)]) some-pieces)]]
+            :let [asked (mapv (fn [[from request]] [from request (session/ask-later! session request)]) some-pieces)]]
       (try
-        (doseq [[from waiter] asked]
-          (let [^floats floats (dispatch/await-floats! dispatcher waiter 3 timeout-ms)]
+        (doseq [[from request waiter] asked]
+          (let [^floats floats (or (dispatch/await-floats! dispatcher waiter 3 timeout-ms)
+                                   (float-array (drop 4 (session/question! session request timeout-ms))))]
             (System/arraycopy floats 0 out (int from) (alength floats))))
-        (finally (run! (fn [[_ waiter]] (dispatch/forget! dispatcher waiter)) asked))))
+        (finally (run! (fn [[_ _ waiter]] (dispatch/give-up! dispatcher waiter)) asked))))
     out))
 
 ;; ---- generated

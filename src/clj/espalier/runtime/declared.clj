@@ -13,6 +13,7 @@
                   :buffers   {:kick {:spec … :entity …}}
                   :pending   [{:edits [edit …], :at instant}]}}
        :sent  {\"bass\" synthdef}                   SynthDefs that were sent for trees
+       :doubt? true                              whether nobody knows what has become of what was sent
        :there #{\"old\"}}                           names of others that the server was seen to have"
   (:require
    [espalier.model.control :as control]
@@ -72,6 +73,19 @@
   [{:keys [^Memory declared]} id]
   (.remove ^ConcurrentHashMap (.-controls declared) id))
 
+(defn- doubt-controls!
+  "Notes that nobody knows what controls declared nodes have: the next reconcile sets them again."
+  [{:keys [^Memory declared]} ids]
+  (let [^ConcurrentHashMap controls (.-controls declared)]
+    (run! (fn [id] (when (.containsKey controls id) (.put controls id {}))) ids)))
+
+(defn doubt!
+  "Notes that nobody knows what has become of what was sent of these nodes: the next reconcile looks, and sets their
+  controls again."
+  [session ids]
+  (change! session assoc :doubt? true)
+  (doubt-controls! session ids))
+
 (def ^:private sets-controls
   #{"/n_set" "/n_setn" "/n_fill" "/n_map" "/n_mapa" "/n_mapn" "/n_mapan"})
 
@@ -88,11 +102,10 @@
   (let [^ConcurrentHashMap controls (.-controls declared)]
     (when (and (not (.isEmpty controls)) (sets-controls (nth request 0)))
       (let [id (nth request 1 nil)]
-        (if (.containsKey controls id)
-          (.put controls id {})
-          ;; Settings of a group are of all that is in it.
-          (run! (fn [id] (when (.containsKey controls id) (.put controls id {})))
-                (state/below (mirror/known mirror) id)))))))
+        (doubt-controls! session (if (.containsKey controls id)
+                                   [id]
+                                   ;; Settings of a group are of all that is in it.
+                                   (state/below (mirror/known mirror) id)))))))
 
 (def ^:private patience-s
   "No change of what is declared takes longer, whatever it waits for." 60)

@@ -61,19 +61,42 @@
                  (map (fn [{[_ id _ _ _ group] :message}] [(long id) (if (= 1 group) :group :synth)])))
         seen))
 
+(defn- seen-again
+  "The error of a request of which nobody knows whether it was carried out, for what was told
+  of it may be lost: it is looked at the nodes that it makes and needs."
+  [session request timeout-ms known]
+  (let [{:keys [needs makes]} (failure/nodes-of request)
+        there (update-vals (session/look-at! session (distinct (concat (remove zero? (keys needs)) makes)) timeout-ms)
+                           (fn [info] (if (= 1 (nth info 5)) :group :synth)))]
+    (failure/inferred request (apply dissoc there makes) there known)))
+
+(defn- freed-by
+  "The nodes that requests free."
+  [requests]
+  (into #{} (mapcat #(when (= "/n_free" (first %)) (rest %))) requests))
+
 (defn- failures
-  "The errors of the steps that failed, in their order."
-  [{:keys [tells-failures? mirror proven]} steps seen]
-  (let [known (remove (:doubtful @proven) (keys (:synthdefs (mirror/known mirror))))]
+  "The errors of the steps that failed, in their order. Where packets may be lost, a `/fail` may be, or what a look at
+  a node has told: a node of which nothing is heard is looked at once more."
+  [{:keys [tells-failures? mirror proven] :as session} steps seen timeout-ms]
+  (let [known   (remove (:doubtful @proven) (keys (:synthdefs (mirror/known mirror))))
+        lossy?  (session/lossy? session)
+        freed   (delay (freed-by steps))
+        unheard (fn [request] (some #(and (mirror/due? mirror %) (not (contains? @freed %))) (:makes (failure/nodes-of request))))
+        again   (fn [request] (seen-again session request timeout-ms known))]
     (into []
           (keep-indexed
             (fn [i request]
               (if tells-failures?
-                (some (fn [{[address :as fail] :message, step :step}]
-                        (when (and (= "/fail" address) (= [i :after] step))
-                          (failure/error-of request (failure/words fail) {:reply fail, :known known})))
-                      seen)
-                (failure/inferred request (seen-nodes seen [i :before]) (seen-nodes seen [i :after]) known))))
+                (or (some (fn [{[address :as fail] :message, step :step}]
+                            (when (and (= "/fail" address) (= [i :after] step))
+                              (failure/error-of request (failure/words fail) {:reply fail, :known known})))
+                          seen)
+                    (when (and lossy? (unheard request)) (again request)))
+                (when-let [e (failure/inferred request (seen-nodes seen [i :before]) (seen-nodes seen [i :after]) known)]
+                  (if (and lossy? (not= :espalier.error/duplicate-node (error/code e)))
+                    (again request)
+                    e)))))
           steps)))
 
 (defn- level-failures
@@ -88,6 +111,30 @@
                       (failure/error-of request (failure/words fail) {:reply fail})
                       (failure/error-of request "no word of it" {:inferred true})))))
           requests)))
+
+(defn- done-all-the-same?
+  "Whether an asynchronous request of which there is no word was carried out, nil where nobody can tell."
+  [session [address id] timeout-ms]
+  (case address
+    ("/b_alloc" "/b_allocRead" "/b_allocReadChannel" "/b_free")
+    (let [[_ _ frames] (session/question! session ["/b_query" id] timeout-ms)]
+      (= (= "/b_free" address) (zero? (long frames))))
+    nil))
+
+(defn- not-lost
+  "The errors of asynchronous requests, less those that were carried out and whose answer was lost. `all-heard?` is
+  false where there was more to wait for."
+  [session errors all-heard? timeout-ms]
+  (if (and (seq errors) (session/lossy? session))
+    (into []
+          (keep (fn [e]
+                  (let [{:keys [request inferred]} (ex-data e)
+                        done? (if inferred (done-all-the-same? session request timeout-ms) false)]
+                    (cond (false? done?)            e
+                          (and done? all-heard?) nil
+                          :else                     (dispatch/no-answer request (command/reply-to request) timeout-ms)))))
+          errors)
+    errors))
 
 (defn- throw-first [errors]
   (when-let [e (first errors)]
@@ -112,8 +159,8 @@
                                         (some-> (by-sync k) (level-failures seen) seq)))
                                   timeout-ms)
         arrived?  (fn [{:keys [sync]}] (not (contains? @missing (- -1 (long sync)))))]
-    (throw-first (into (into [] (mapcat #(level-failures % seen)) (filter arrived? levels))
-                       (failures session steps seen)))))
+    (throw-first (into (not-lost session (into [] (mapcat #(level-failures % seen)) (filter arrived? levels)) (empty? @missing) timeout-ms)
+                       (failures session steps seen timeout-ms)))))
 
 ;; ---- times
 

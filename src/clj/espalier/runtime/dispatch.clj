@@ -27,8 +27,9 @@
 (set! *warn-on-reflection* true)
 
 ;; A call that waits. `reply` is how its answer begins, nil in it standing for anything; `notes` are the /fails that
-;; may be its own, `fence` the key of its fence, or nil, `asked` when that was, in nanoseconds.
-(deftype ^:private Waiter [request reply fence patient? ^long asked ^CompletableFuture answer ^Queue notes])
+;; may be its own, `fence` the key of its fence, or nil, `asked` when that was, in nanoseconds. Who has given it up waits
+;; no more, but its answer may still come.
+(deftype ^:private Waiter [request reply fence patient? ^long asked ^CompletableFuture answer ^Queue notes ^AtomicBoolean given-up])
 
 ;; A /fail that somebody may claim: how many may, and whether one has.
 (deftype ^:private Note [fail ^AtomicInteger holders ^AtomicBoolean claimed])
@@ -49,6 +50,7 @@
    ^CopyOnWriteArrayList watches
    ^CopyOnWriteArrayList collectors
    ^AtomicInteger waiting          ; how many wait
+   ^Queue given-up                 ; those that wait no more, and whose answer may still come, the oldest first
    ^AtomicInteger fences           ; counts them
    ^AtomicLongArray marks          ; of the last fences, by turns, the number and how many packets had been sent before
    handlers                        ; atom: id -> {:address, or nil for any; :worker}
@@ -70,7 +72,7 @@
               answered a fence"
   [on]
   (Dispatcher. (ConcurrentHashMap.) (ConcurrentHashMap.) (ConcurrentHashMap.) (CopyOnWriteArrayList.) (CopyOnWriteArrayList.)
-               (AtomicInteger.) (AtomicInteger.) (AtomicLongArray. (int (* 2 (long mark-count)))) (atom {}) on))
+               (AtomicInteger.) (ConcurrentLinkedQueue.) (AtomicInteger.) (AtomicLongArray. (int (* 2 (long mark-count)))) (atom {}) on))
 
 ;; ---- fences
 
@@ -152,7 +154,9 @@
 
 (defn- take-out! [^Dispatcher d ^Waiter w]
   (when (some-> ^Queue (.get ^ConcurrentHashMap (.-by_reply d) (first (.-reply w))) (.remove w))
-    (.decrementAndGet ^AtomicInteger (.-waiting d)))
+    (if (.get ^AtomicBoolean (.-given_up w))
+      (.remove ^Queue (.-given_up d) w)
+      (.decrementAndGet ^AtomicInteger (.-waiting d))))
   (some-> ^Queue (.get ^ConcurrentHashMap (.-by_command d) (first (.-request w))) (.remove w)))
 
 (defn forget!
@@ -172,7 +176,7 @@
               ends the wait there"
   ([d request reply] (expect! d request reply nil false))
   ([^Dispatcher d request reply fence patient?]
-   (let [w (Waiter. request reply fence patient? (System/nanoTime) (CompletableFuture.) (ConcurrentLinkedQueue.))]
+   (let [w (Waiter. request reply fence patient? (System/nanoTime) (CompletableFuture.) (ConcurrentLinkedQueue.) (AtomicBoolean.))]
      (.incrementAndGet ^AtomicInteger (.-waiting d))
      (.add (queue-of (.-by_reply d) (first reply)) w)
      (.add (queue-of (.-by_command d) (first request)) w)
@@ -193,6 +197,30 @@
   "Whether the reply is there."
   [^Waiter w]
   (.isDone ^CompletableFuture (.-answer w)))
+
+(def ^:private most-given-up
+  "So many that wait no more are kept for their answers." 100)
+
+(defn give-up!
+  "Waits no more for what has not come. Where a fence will tell that the answer can come no more,
+  the waiter stays until then: what comes late is not the answer to the same question asked
+  anew."
+  [^Dispatcher d ^Waiter w]
+  (cond
+    (answered? w) nil
+
+    (or (nil? (.-fence w)) (.-patient? w))
+    (forget! d w)
+
+    (.compareAndSet ^AtomicBoolean (.-given_up w) false true)
+    (do (.decrementAndGet ^AtomicInteger (.-waiting d))
+        (some-> ^Queue (.get ^ConcurrentHashMap (.-by_command d) (first (.-request w))) (.remove w))
+        (release! d w)
+        (.add ^Queue (.-given_up d) w)
+        (when (< (long most-given-up) (.size ^Queue (.-given_up d)))
+          (when-some [^Waiter oldest (.peek ^Queue (.-given_up d))]
+            (.remove ^ConcurrentHashMap (.-by_fence d) (.-fence oldest) oldest)
+            (take-out! d oldest))))))
 
 (defn- anew
   "Wrapped, so that its stack trace shows the call that waited."
@@ -222,30 +250,30 @@
     (let [m (.get ^CompletableFuture (.-answer w) timeout-ms TimeUnit/MILLISECONDS)]
       (if (instance? OscMessage m) (link/message m) m))
     (catch TimeoutException _
-      (forget! d w)
+      (give-up! d w)
       (throw (no-answer (.-request w) (.-reply w) timeout-ms)))
     (catch ExecutionException e
       (throw (rethrown e)))
     (catch Throwable e
-      (forget! d w)
+      (give-up! d w)
       (throw e))))
 
 (defn await-floats!
   "Waits as `await!` does, for a reply that ends in floats, and returns those from the
-  argument at index `from` on as an array; of a `/fail` and of no answer at all it
-  throws the error."
+  argument at index `from` on as an array; nil where the fence was answered and the reply has
+  not come. Of a `/fail` it throws the error."
   ^floats [^Dispatcher d ^Waiter w from timeout-ms]
   (try
     (let [m (.get ^CompletableFuture (.-answer w) timeout-ms TimeUnit/MILLISECONDS)]
       (cond
-        (nil? m)                 (throw (failure/unanswered (.-request w)))
+        (nil? m)                 nil
         (instance? OscMessage m) (.floats ^OscMessage m (int from))
         :else                    (throw (failure/error-of (.-request w) (failure/words m) {:reply m}))))
     (catch TimeoutException _
       (throw (no-answer (.-request w) (.-reply w) timeout-ms)))
     (catch ExecutionException e
       (throw (rethrown e)))
-    (finally (forget! d w))))
+    (finally (give-up! d w))))
 
 (defn- begins-with?
   "Whether the arguments of a kernel message begin as those of `reply` do."
@@ -273,11 +301,19 @@
       (loop [ws (.iterator q), given false]
         (if (.hasNext ws)
           (let [^Waiter w (.next ws)]
-            (if (and (fits? w) (.complete ^CompletableFuture (.-answer w) m))
+            (cond
+              (not (fits? w)) (recur ws given)
+
+              ;; The late answer to a question that nobody asks any more.
+              (.get ^AtomicBoolean (.-given_up w))
+              (do (take-out! d w) true)
+
+              (.complete ^CompletableFuture (.-answer w) m)
               (do (forget! d w)
                   (when-not all? (measured! d w))
                   (if all? (recur ws true) true))
-              (recur ws given)))
+
+              :else (recur ws given)))
           given)))))
 
 (defn- note!

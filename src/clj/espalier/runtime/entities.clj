@@ -8,6 +8,7 @@
    [espalier.model.options :as options]
    [espalier.runtime.declared :as declared]
    [espalier.runtime.handle :as handle]
+   [espalier.runtime.link :as link]
    [espalier.runtime.mirror :as mirror]
    [espalier.runtime.moment :as moment]
    [espalier.runtime.session :as session])
@@ -286,6 +287,19 @@
         (dotimes [i n] (mirror/tell! (:mirror session) [:buffer-gone (+ (long id) i)])))
       (.free (ids-of session space) id))))
 
+(defn give-up-buffer!
+  "Has a buffer freed, or a group of them, of which nobody knows whether the server has made it: its
+  number comes again when the server says so."
+  [{:keys [id born] :as e} {:keys [mirror link] :as session}]
+  (let [n (:count e 1)]
+    (when (let-go! session :buffer id n born)
+      (session/free-buffers! session id n)
+      (dotimes [i n]
+        (mirror/tell! mirror [:buffer-gone (+ (long id) i)])
+        (try (link/send! link ["/b_free" (+ (long id) i)])
+             ;; Then it is gone with all the rest.
+             (catch clojure.lang.ExceptionInfo _))))))
+
 (defn add-block
   "An entity for `n` buffers or buses in a row, `kind` :buffer or :bus; a group where
   `n` is given. `more` is what the entity has beside its id."
@@ -305,8 +319,17 @@
       (dotimes [i count] (mirror/tell! (:mirror session) [:buffer (+ id i) {:status :expected}])))
     (let [e (entity/entity (if n (keyword (str (name kind) "-group")) kind)
                            id s (:era session) born (cond-> more n (assoc :count n)))]
-      (moment/undo! s (with-meta (fn [] (give-back! e session)) {:entity e}))
+      (moment/undo! s (with-meta (fn [] (give-back! e session)) {:entity e, :give-up! #(give-up-buffer! e session)}))
       e)))
+
+(defn not-freed!
+  "Takes `freed!` of a buffer, or a group of them, back."
+  [{:keys [id born] :as e} session]
+  (let [n (:count e 1)
+        left (filterv #(.remove ^ConcurrentHashMap (:freeing session) (+ (long id) (long %))) (range n))]
+    ;; Without any, the server has said meanwhile that it is freed.
+    (when (seq left)
+      (take! session (space-of e) id n born))))
 
 (defn freed!
   "Notes that a buffer or bus, or a group of them, is freed: it may not be used any
@@ -318,9 +341,7 @@
       (throw (freed e)))
     (if (= :buffer space)
       (do (session/free-buffers! session id n)
-          (moment/undo! server (fn []
-                                 (take! session space id n (:born e))
-                                 (dotimes [i n] (.remove ^ConcurrentHashMap (:freeing session) (+ (long id) i))))))
+          (moment/undo! server #(not-freed! e session)))
       (do (moment/undo! server #(take! session space id n (:born e)))
           (moment/afterwards! server #(.free (ids-of session space) id))))))
 

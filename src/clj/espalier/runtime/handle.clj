@@ -95,10 +95,9 @@
 (defn- handler
   "A handler as a function: Java has `Consumer`s."
   [f]
-  (cond
-    (ifn? f)               f
-    (instance? Consumer f) (fn [x] (.accept ^Consumer f x))
-    :else (throw (error/error :no-function (str "A handler is a function of one argument, or a Consumer, not " (pr-str f) ".") {:handler f}))))
+  (if (instance? Consumer f)
+    (fn [x] (.accept ^Consumer f x))
+    (error/check-function "A handler is a function of one argument, or a Consumer" f)))
 
 (defn on-lifecycle!
   "See `espalier.core/on-lifecycle!`; `wanted` of nil is all events."
@@ -225,10 +224,21 @@
           restoring                                         (once-restored s stands))
         (throw (offline s)))))
 
+(defn- beginning
+  "A message, or how one begins, as a vector.
+
+  Throws `:espalier.error/invalid-message`."
+  [x]
+  (if (and (sequential? x) (string? (first x)))
+    (vec x)
+    (throw (error/error :invalid-message (str "A message is a vector that begins with its address, [\"/sync\" 1] for example, and so is the beginning of"
+                                              " a reply; this is neither: " (error/shown x) ".")
+                        {:message x}))))
+
 (defn request!
   "See `espalier.core/request!`; a `timeout-ms` of nil is the handle's."
   [s message reply timeout-ms]
-  (session/request! (live s) message reply (or timeout-ms (:timeout-ms (effective-options s)))))
+  (session/request! (live s) (beginning message) (beginning reply) (or timeout-ms (:timeout-ms (effective-options s)))))
 
 (defn sync!
   "See `espalier.core/sync!`; a `timeout-ms` of nil is the handle's."

@@ -252,6 +252,12 @@
       (.set ^AtomicLong (.-burst m) 0)
       (repair! m doubt))))
 
+(defn- told-counts
+  "What a `/status.reply` tells; nil where it is spoilt."
+  [^OscMessage reply]
+  (try (message/status (link/message reply))
+       (catch clojure.lang.ExceptionInfo _)))
+
 (defn- counted!
   "The server has told its counts. Where they are not ours, and nothing has come
   since it told them last, ours are wrong."
@@ -259,9 +265,10 @@
   (.set ^AtomicLong (.-burst m) 0)
   (let [n       (news m)
         quiet?  (= n (.getAndSet ^AtomicLong (.-at_last_count m) n))
-        theirs  (message/status (link/message reply))
+        theirs  (told-counts reply)
         ours    (state/counts (known m))]
     (when (and quiet?
+               theirs
                (or (not= ours {:groups (:group-count theirs), :synths (:synth-count theirs)})
                    (seq (overdue m (limits m)))))
       (repair! m :count))))
@@ -271,7 +278,8 @@
   before anybody else hears of the message."
   [^Mirror m ^OscMessage message]
   (case (.address message)
-    ("/n_go" "/n_end" "/n_move" "/n_on" "/n_off") (notified! m message)
+    ("/n_go" "/n_end" "/n_move" "/n_on" "/n_off") (when (message/begins-with-id? (.arguments message))
+                                                    (notified! m message))
     ("/done" "/b_info")                           (tell! m (link/message message))
     "/status.reply"                               (counted! m message)
     nil))

@@ -231,7 +231,8 @@
     (delivery/checked (handle/live (.-server m)) (vec (.-items m)) (.-options m))))
 
 (defn- give-back-refused!
-  "Gives back the buffers that were taken for requests which the server has refused."
+  "Gives back the buffers that were taken for requests which the server has refused. Without an answer
+  nobody knows whether they are there, and nobody has them: they are freed."
   [undo e]
   (let [refused (into #{}
                       (keep (fn [failure]
@@ -240,9 +241,11 @@
                                 (when (contains? #{"/b_alloc" "/b_allocRead" "/b_allocReadChannel"} address) id))))
                       (or (:failures (ex-data e)) [e]))]
     (doseq [f undo
-            :let [{:keys [kind id]} (:entity (meta f))]]
-      (when (and (= :buffer kind) (contains? refused id) (not= :espalier.error/no-answer (error/code e)))
-        (f)))))
+            :let [{{:keys [kind id]} :entity, :keys [give-up!]} (meta f)]
+            :when (contains? #{:buffer :buffer-group} kind)]
+      (cond
+        (= :espalier.error/no-answer (error/code e))          (give-up!)
+        (and (= :buffer kind) (contains? refused id)) (f)))))
 
 (defn- send-moment! [^Moment m ready]
   (when ready
@@ -257,6 +260,8 @@
 (defn call-at
   "See `espalier.core/call-at`."
   [s when-or-options f]
+  (when-not (instance? Callable f)
+    (error/check-function "What is one moment is a function without arguments, or a Callable" f))
   (let [{:keys [clock]} (handle/live s)
         {:keys [at] :as options} (moment-options when-or-options clock)
         outer (when-some [^Moment inner *moment*]
@@ -291,6 +296,8 @@
 (defn call-with-completion
   "See `espalier.core/call-with-completion`."
   [s make then]
+  (error/check-function "What makes something is a function without arguments" make)
+  (error/check-function "What is to follow is a function of what was made" then)
   (if-some [^Moment m (open-moment s)]
     (let [^ArrayList items (.-items m)
           before (.size items)

@@ -370,6 +370,9 @@
   (options/check-call opts call-options)
   (let [{:keys [engine limits] :as session} (live-entity target nodes)
         s       (:server target)
+        _       (when-not (or (nil? nodes-in-order) (sequential? nodes-in-order) (set? nodes-in-order))
+                  (throw (error/error :invalid-argument (str "Nodes to put in order are a sequence, not " (pr-str nodes-in-order) ".")
+                                      {:argument :nodes, :value nodes-in-order})))
         ids     (vec nodes-in-order)
         request (command/request :n-order {:action action, :target target, :ids ids} (dissoc limits :parent-of))]
     (send-all! s
@@ -405,16 +408,18 @@
 
 (defn parent
   "See `espalier.core/parent`."
-  [{:keys [server] :as node} opts]
-  (let [session (live-entity node nodes)]
-    (when-let [id (and (not= 0 (:id node)) (:parent (query-node server node opts)))]
-      (entities/known-node server session :group id))))
+  [node opts]
+  (let [session (live-entity node nodes)
+        s       (:server node)]
+    (when-let [id (and (not= 0 (:id node)) (:parent (query-node s node opts)))]
+      (entities/known-node s session :group id))))
 
 (defn children
   "See `espalier.core/children`."
-  [{:keys [server] :as group} opts]
+  [group opts]
   (let [{:keys [timeout-ms]} (options/check-call opts #{:timeout-ms})
-        session (live-entity group #{:group})]
+        session (live-entity group #{:group})
+        server  (:server group)]
     (moment/refuse-inside! "children")
     (mapv (fn [{:keys [id kind def]}] (cond-> (entities/known-node server session kind id) def (assoc :def def)))
           (:children (tree-query/read-tree session (:id group) {:controls? false, :timeout-ms (or timeout-ms (:timeout-ms session))})))))
@@ -430,9 +435,10 @@
 (defn- await-news
   "Waits for a message about a node, or for what a look at it shows; `what` has not
   happened when it is in vain."
-  [{:keys [server id] :as node} address what seen? timeout-ms]
+  [node address what seen? timeout-ms]
   (moment/refuse-inside! address)
   (let [{:keys [dispatcher] :as session} (entities/check-login node nodes)
+        id         (:id node)
         timeout-ms (long (or timeout-ms (:timeout-ms session)))
         end        (+ (session/milliseconds) timeout-ms)
         heard?     (fn [waiter wait-ms]

@@ -4,6 +4,7 @@
   function that `espalier.core` has under the same name is documented there."
   (:require
    [clojure.string :as str]
+   [espalier.model.command :as command]
    [espalier.model.control :as control]
    [espalier.model.diff :as diff]
    [espalier.model.error :as error]
@@ -111,12 +112,20 @@
 
 (defn settle!
   "Waits for what is on its way, and has the mirror looked over where it may be wrong."
-  [{:keys [mirror] :as session} timeout-ms]
+  [{:keys [mirror timeout-ms] :as session}]
   (declared/forget-pending! session (.minusMillis (clock/now (:clock session)) (+ 1000 (long timeout-ms))))
   (when (mirror/unsettled? mirror)
     (session/sync! session timeout-ms))
   ;; What is on its way even now will not come, or came untold.
-  (when (or (:suspect? (mirror/known mirror)) (mirror/unsettled? mirror))
+  (cond
+    (:doubt? (declared/known session))
+    (if (tree-query/mend! session mirror)
+      (declared/change! session dissoc :doubt?)
+      (throw (error/error :no-answer (str "Of what was sent before there was no answer, and the tree of the server could not be read within "
+                                          timeout-ms " ms. A longer :timeout-ms may do.")
+                          {:timeout-ms timeout-ms})))
+
+    (or (:suspect? (mirror/known mirror)) (mirror/unsettled? mirror))
     (tree-query/mend! session mirror)))
 
 ;; ---- plans
@@ -443,15 +452,21 @@
           (error/error :not-started (str "The server has not started " (if def (str "synth " id " of SynthDef " (pr-str def)) (str "group " id)) ". Its memory may be full, or it does not know the SynthDef; (sc/server-output s) may tell.")
                        {:node id, :edit e})))))
 
+(def ^:private large-bytes
+  "What is smaller any server has memory for: without an answer, it was lost." 8192)
+
 (defn- send-ready!
   "Sends what was made ready, if anything was, and returns what `delivery/send-plan!` does."
-  [session ready how]
+  [session {:keys [items] :as ready} how]
   (if ready
     (try
       (delivery/send-plan! session ready how)
       (catch clojure.lang.ExceptionInfo e
         (if (and (= :espalier.error/no-answer (error/code e)) (answers? session))
-          {:bundle-count 0, :byte-count 0, :failures [(passed-over e)]}
+          {:bundle-count 0, :byte-count 0, :unanswered? true
+           :failures [(if (and (session/lossy? session) (< (command/packets-bytes (map :request items)) (long large-bytes)))
+                        e
+                        (passed-over e))]}
           (throw e))))
     {:bundle-count 0, :byte-count 0, :failures []}))
 
@@ -471,6 +486,8 @@
   (let [memory (get-in (declared/known session) [:roots root])
         {:keys [edits wanted]} (edits-between session before wish memory)
         {:keys [requests give-back!] :as plan} (planned s session before edits)
+        ;; What was sent without an answer may have been lost.
+        doubt! (fn [] (declared/doubt! session (keep (fn [{:keys [id node]}] (or id node)) (:resolved plan))))
         undo!  (fn []
                  (give-back!)
                  (declared/change! session (fn [known] (if memory (assoc-in known [:roots root] memory) (update known :roots dissoc root)))))
@@ -484,9 +501,11 @@
                    (undo!)
                    (throw e)))]
     (try
-      (merge plan (send-ready! session ready (assoc how :done! #(done! plan))))
+      (let [{:keys [unanswered?] :as sent} (send-ready! session ready (assoc how :done! #(done! plan)))]
+        (when unanswered? (doubt!))
+        (merge plan sent))
       (catch Throwable e
-        (when (entities/never-sent? e) (undo!))
+        (if (entities/never-sent? e) (undo!) (doubt!))
         (throw e)))))
 
 (defn- added-up
@@ -531,8 +550,7 @@
 (defn- carry-out!
   "Plans, sends and looks, again where another has interfered; returns the report."
   [s {:keys [mirror timeout-ms] :as session} {:keys [root given buffers] :as wish} opts first-before]
-  (let [timeout-ms (or (:timeout-ms opts) timeout-ms)
-        old        (get-in (declared/known session) [:roots root])
+  (let [old        (get-in (declared/known session) [:roots root])
         expected   #(expected-rows session root (get-in (declared/known session) [:roots root]))
         look       #(let [rows (expected)]
                       (assoc (edits-between session rows wish (get-in (declared/known session) [:roots root])) :rows rows))
@@ -543,19 +561,18 @@
                        (when-not wait? (worker/completable (fn [] (let-go! s session old wish))))))]
     (loop [round 1, report nil, before (or first-before (expected))]
       (let [nodes   (:nodes (mirror/known mirror))
-            {:keys [failures resolved made] :as sent}
+            {:keys [failures resolved made unanswered?] :as sent}
             (send-edits! s session wish before
                          {:at at, :wait? wait?, :timeout-ms timeout-ms, :done! done!
                           :needs! #(when (= 1 round) (send-needs! s session given buffers opts))})
-            seen    (when (and wait? (or (not (identical? nodes (:nodes (mirror/known mirror)))) (seq failures)))
-                      (let [seen (look)]
-                        (if (seq (:edits seen))
-                          (do (tree-query/mend! session mirror)
-                              (look))
-                          seen)))
+            look?   (and wait? (or (not (identical? nodes (:nodes (mirror/known mirror)))) (seq failures)))
+            glance  (when look? (look))
+            doubt?  (and look? (or unanswered? (seq (:edits glance))))
+            sure?   (or (not doubt?) (tree-query/mend! session mirror) (not unanswered?))
+            seen    (if doubt? (look) glance)
             left    (:edits seen)
             missing (when (seq left) (unstarted session made))
-            failure (when (seq left) (failure-of failures missing resolved))
+            failure (when (or (seq left) (not sure?)) (failure-of failures missing resolved))
             report  (added-up report before sent at)
             after   #(if wait?
                        (nesting/tree (cond
@@ -564,7 +581,7 @@
                                        :else                                        (expected)))
                        (diff/apply-edits (nesting/tree before) resolved {:lenient true}))
             finish  #(finished session root report (after) sent wait? missing left)
-            again?  (and (seq left) (< round (long most-rounds))
+            again?  (and (seq left) sure? (< round (long most-rounds))
                          (if failure
                            (not (hopeless (error/code failure)))
                            ;; scsynth does not resume a synth that has never played before its group has: then it does.
@@ -606,19 +623,25 @@
                    ">"))
     (print-method (into {} plan) w)))
 
+(defn live
+  "The session for a call, whose every wait takes as long as the call's options say."
+  [s {:keys [timeout-ms]}]
+  (cond-> (handle/live s)
+    timeout-ms (assoc :timeout-ms timeout-ms)))
+
 (defn reconcile!
   "See `espalier.core/reconcile!`."
   [s x opts]
   (options/check-call opts #{:root :at :late :prune :confirm :timeout-ms})
   (delivery/check-late (:late opts))
   (moment/refuse-inside! "reconcile!")
-  (let [session (handle/live s)
+  (let [session (live s opts)
         opts    (cond-> opts (:at opts) (update :at clock/instant (:clock session)))]
     (delivery/check-time session (:at opts) (:late opts))
     (declared/locked
       session
       (fn []
-        (settle! session (or (:timeout-ms opts) (:timeout-ms session)))
+        (settle! session)
         (bury! s session)
         (let [{:keys [buses buffers] :as wish} (wish/wish s session x opts)]
           (try
@@ -634,11 +657,11 @@
   [s x opts]
   (options/check-call opts #{:root :prune :timeout-ms})
   (moment/refuse-inside! "plan")
-  (let [session (handle/live s)]
+  (let [session (live s opts)]
     (declared/locked
       session
       (fn []
-        (settle! session (or (:timeout-ms opts) (:timeout-ms session)))
+        (settle! session)
         (let [{:keys [root buses buffers] :as wish} (wish/wish s session x opts)]
           (try
             (let [memory (get-in (declared/known session) [:roots root])
@@ -701,8 +724,7 @@
   [s opts]
   (options/check-call opts #{:root :timeout-ms})
   (moment/refuse-inside! "drift")
-  (let [session    (handle/live s)
-        timeout-ms (or (:timeout-ms opts) (:timeout-ms session))]
+  (let [{:keys [timeout-ms] :as session} (live s opts)]
     (declared/locked
       session
       (fn []
@@ -718,12 +740,11 @@
   [s opts]
   (options/check-call opts #{:root :timeout-ms})
   (moment/refuse-inside! "repair!")
-  (let [{:keys [mirror] :as session} (handle/live s)
-        timeout-ms (or (:timeout-ms opts) (:timeout-ms session))]
+  (let [{:keys [mirror timeout-ms] :as session} (live s opts)]
     (declared/locked
       session
       (fn []
-        (settle! session timeout-ms)
+        (settle! session)
         (tree-query/mend! session mirror)
         (mapv (fn [root]
                 (let [{:keys [ids rows pending] :as memory} (get-in (declared/known session) [:roots root])

@@ -125,14 +125,27 @@
           (finally (node/free! y (assoc opts :confirm true)))))
       (finally (buffer/free! b opts)))))
 
-(defn- result-of [{:keys [path parts server]}]
-  (let [{:keys [frames sample-rate-hz]} (when (link/local? (:link (handle/live server)))
+(def ^:private full-bytes
+  "A disk with less room is full: servers do not tell that one has refused what they wrote." 4096)
+
+(defn- result-of
+  "What a recording has come to.
+
+  Throws `:espalier.error/file-failed` where the disk is full."
+  [{:keys [path parts server]}]
+  (let [here? (link/local? (:link (handle/live server)))
+        {:keys [frames sample-rate-hz]} (when here?
                                           ;; Of a format that is not read here nothing is known.
-                                          (try (sound-file/facts path) (catch clojure.lang.ExceptionInfo _)))]
-    {:path          path
-     :frames        frames
-     :channel-count (:channel-count parts)
-     :duration-s    (when (and frames (pos? (long sample-rate-hz))) (/ (double frames) (double sample-rate-hz)))}))
+                                          (try (sound-file/facts path) (catch clojure.lang.ExceptionInfo _)))
+        result {:path          path
+                :frames        frames
+                :channel-count (:channel-count parts)
+                :duration-s    (when (and frames (pos? (long sample-rate-hz))) (/ (double frames) (double sample-rate-hz)))}]
+    (when (and here? (< (.getUsableSpace (File. ^String path)) (long full-bytes)))
+      (throw (error/error :file-failed
+                          (str "The disk of " path " is full, so the recording is not whole" (when frames (str ": it has " frames " frames")) ". Make room, or name a file elsewhere.")
+                          {:path path, :result result})))
+    result))
 
 (defn- let-go!
   "Removes what listens for the end of a recording."

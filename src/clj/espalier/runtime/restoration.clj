@@ -448,12 +448,11 @@
   [s opts]
   (options/check-call opts #{:timeout-ms})
   (moment/refuse-inside! "snapshot")
-  (let [session    (handle/live s)
-        timeout-ms (or (:timeout-ms opts) (:timeout-ms session))]
+  (let [{:keys [timeout-ms] :as session} (reconcile/live s opts)]
     (declared/locked
       session
       (fn []
-        (reconcile/settle! session timeout-ms)
+        (reconcile/settle! session)
         (let [known (snapshot/of (known-of s session))]
           (snapshot/written
             (snapshot/told known
@@ -471,7 +470,7 @@
       (run! #(mirror/ending! (:mirror session) (:id %)) nodes)
       (doseq [some-tops (partition-all (most-at-once session) tops)]
         (moment/call-at s nil (fn [] (run! (fn [{:keys [id]}] (moment/request! s ["/n_free" id] {})) some-tops))))
-      (reconcile/settle! session (or (:timeout-ms opts) (:timeout-ms session))))
+      (reconcile/settle! session))
     (run! #(declared/forget-controls! session (:id %)) nodes)
     (declared/change! session assoc :roots {})
     (for-all! (fn [[id n]] (buffer/free! (entities/known-block s session :buffer nil id n) opts)) (:buffer blocks))
@@ -485,11 +484,11 @@
   [s x opts]
   (options/check-call opts #{:timeout-ms})
   (moment/refuse-inside! "restore!")
-  (let [session     (handle/live s)
+  (let [session     (reconcile/live s opts)
         restoration {:s s, :session session, :opts opts, :lacking (atom []), :snapshot (snapshot/check x), :by-hand? true}]
     (declared/locked
       session
       (fn []
-        (reconcile/settle! session (or (:timeout-ms opts) (:timeout-ms session)))
+        (reconcile/settle! session)
         (clear! restoration)
         (restored! restoration)))))

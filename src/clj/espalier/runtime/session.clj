@@ -90,16 +90,26 @@
 (defn- can-be-fenced? [{:keys [command own] :as entry}]
   (and entry (not own) (not (contains? #{:sync :plugin :u-cmd} command))))
 
-(defn- ask-sync! [{:keys [dispatcher] :as session}]
-  (let [[_ message] (dispatch/new-fence! dispatcher 1 true)]
-    (ask! session message ["/synced" (second message)])))
+(defn- ask-synced!
+  "Sends messages with a `/sync` behind them, and returns the waiter for its answer. It is one
+  packet: where that is lost, nothing is answered."
+  [{:keys [dispatcher] :as session} messages]
+  (let [[_ [_ n :as sync]] (dispatch/new-fence! dispatcher 1 true)]
+    (send-awaited! session
+                   #(dispatch/expect! dispatcher sync ["/synced" n])
+                   (if (seq messages) {:packets (conj (vec messages) sync)} sync))))
+
+(defn- send-synced!
+  "Sends messages and returns when they have taken effect."
+  [session messages timeout-ms]
+  (answer session (ask-synced! session messages) timeout-ms)
+  nil)
 
 (defn sync!
   "Returns when everything that was sent before has taken effect: the server has
   answered a `/sync`."
   [session timeout-ms]
-  (answer session (ask-sync! session) timeout-ms)
-  nil)
+  (send-synced! session [] timeout-ms))
 
 (defn watch!
   "Sends packets, with fences among their messages, and returns what is seen between
@@ -113,32 +123,68 @@
     (.assist link (reify BooleanSupplier (getAsBoolean [_] (dispatch/watch-ended? watch))))
     (dispatch/watched! dispatcher watch (first packets) timeout-ms)))
 
+(defn lossy?
+  "Whether packets of this session may be lost on their way, or overtake each other."
+  [{:keys [protocol]}]
+  (= :udp protocol))
+
+(def ^:private most-asked
+  "So often a question is asked whose answer has not come, though what was asked behind it is
+  answered: it may have been lost." 5)
+
+(defn- look-once!
+  [session ids timeout-ms]
+  (let [[to close] (fence! session true)]
+    (into {}
+          (map (fn [{[_ id :as info] :message}] [(long id) info]))
+          (filter #(= "/n_info" (first (:message %)))
+                  (watch! session
+                          [{:packets (concat [["/error" -1]] (map (fn [id] ["/n_query" id]) ids) [["/error" -2] close])}]
+                          {to nil}
+                          (constantly false)
+                          (fn [k _] (= to k))
+                          timeout-ms)))))
+
 (defn look-at!
   "What the server says of these nodes: a map from the ids of those that are there to
   their `/n_info`. The server prints nothing for the others."
   [session ids timeout-ms]
   (into {}
         (mapcat (fn [ids]
-                  (let [[to close] (fence! session true)]
-                    (into {}
-                          (map (fn [{[_ id :as info] :message}] [(long id) info]))
-                          (filter #(= "/n_info" (first (:message %)))
-                                  (watch! session
-                                          [{:packets (concat [["/error" -1]] (map (fn [id] ["/n_query" id]) ids) [["/error" -2] close])}]
-                                          {to nil}
-                                          (constantly false)
-                                          (fn [k _] (= to k))
-                                          timeout-ms))))))
+                  (loop [there {}, asked 1]
+                    (let [there (into there (look-once! session (remove there ids) timeout-ms))]
+                      (if (and (lossy? session) (< asked (long most-asked)) (some (complement there) ids))
+                        (recur there (inc asked))
+                        there)))))
         (partition-all 200 ids)))
 
 (defn- silent
   "The error of a question to which the server has said nothing. supernova says as
-  little when it has no memory for an answer as when there is nothing to tell."
-  [session [_ id :as message] timeout-ms]
-  (if (and (= :g-query-tree (:command (command/of message)))
-           (or (= 0 id) (seq (look-at! session [id] timeout-ms))))
+  little when it has no memory for an answer as when there is nothing to tell; scsynth
+  says why it does not answer, unless that is lost."
+  [{:keys [tells-failures?] :as session} [_ id :as message] timeout-ms]
+  (cond
+    (and tells-failures? (lossy? session) (:reply (command/of message)) (not (:async? (command/of message))))
+    (dispatch/no-answer message (command/reply-to message) timeout-ms)
+
+    (and (= :g-query-tree (:command (command/of message)))
+         (or (= 0 id) (seq (look-at! session [id] timeout-ms))))
     (failure/error-of message "buffer overflow" {:inferred true})
-    (failure/unanswered message)))
+
+    :else (failure/unanswered message)))
+
+(defn- ask-again!
+  "What a server says to a question: asks it until there is an answer, or that is not to be expected."
+  [session message reply fenced async? patient? timeout-ms]
+  (let [until (+ (milliseconds) (long timeout-ms))]
+    (loop [asked 1]
+      (let [waiter (if fenced
+                     (ask-fenced! session message reply async? patient?)
+                     (ask! session message reply))
+            said   (answer session waiter (max 1 (- until (milliseconds))))]
+        (if (and (nil? said) (lossy? session) (not async?) (< asked (long most-asked)))
+          (recur (inc asked))
+          said)))))
 
 (defn request!
   "Sends `message` and waits for the reply that begins with `reply`; returns it as
@@ -154,10 +200,7 @@
         ;; scsynth tells of nodes, and of its status, by another way than it answers.
         patient? (or (not= (first reply) (first usual)) (= :status command)
                      (and (= :n-query command) (not= :supernova engine)))
-        waiter   (if (can-be-fenced? entry)
-                   (ask-fenced! session message reply async? patient?)
-                   (ask! session message reply))
-        said     (answer session waiter timeout-ms)]
+        said     (ask-again! session message reply (can-be-fenced? entry) async? patient? timeout-ms)]
     (cond
       (nil? said) (throw (silent session message timeout-ms))
       (and (= "/fail" (first said)) (not= "/fail" (first reply)))
@@ -305,8 +348,9 @@
 (defn- frees-id? [^OscMessage m]
   (case (.address m)
     "/done"  (and (= 2 (.size (.arguments m)))
-                  (= "/b_free" (.get (.arguments m) 0)))
-    "/n_end" true
+                  (= "/b_free" (.get (.arguments m) 0))
+                  (message/id? (.get (.arguments m) 1)))
+    "/n_end" (message/begins-with-id? (.arguments m))
     false))
 
 (defn free-buffers!
@@ -341,18 +385,15 @@
 
 (defn- ensure-default-group!
   "Makes our default group if it is not there."
-  [{:keys [link client-id] :as session} timeout-ms]
+  [{:keys [client-id] :as session} timeout-ms]
   (let [id (default-group-id client-id)]
     (when (not= "/n_info" (first (look! session ["/n_query" id] ["/n_info" id] timeout-ms)))
-      (link/send! link ["/g_new" id 1 0])
-      (sync! session timeout-ms))))
+      (send-synced! session [["/g_new" id 1 0]] timeout-ms))))
 
-(defn- make-default-groups!
-  "Makes the default groups of `n` clients below the root, in one bundle after the
-  messages `before`."
-  [{:keys [link]} n before]
-  (link/send! link {:packets (conj (vec before)
-                                   (into ["/g_new"] (mapcat (fn [c] [(default-group-id c) 1 0])) (range n)))}))
+(defn- making-default-groups
+  "The message that makes the default groups of `n` clients below the root."
+  [n]
+  (into ["/g_new"] (mapcat (fn [c] [(default-group-id c) 1 0])) (range n)))
 
 ;; ---- coming and going
 
@@ -408,9 +449,7 @@
       (let [asked-version (ask-version! session)
             asked-login   (ask-login! session wish)
             expected      (:maximum-logins (options/effective options))
-            asked-groups  (when owner?
-                            (make-default-groups! session expected [])
-                            (ask-sync! session))
+            asked-groups  (when owner? (ask-synced! session [(making-default-groups expected)]))
             program       (version session asked-version options engine)
             _             (.limitPackets ^Link link (get (engine/trait (:engine program) :max-packet-bytes) protocol))
             granted       (login session asked-login options wish)
@@ -425,8 +464,7 @@
         (when owner?
           (answer session asked-groups timeout-ms)
           (when (> maximum-logins expected)
-            (make-default-groups! session maximum-logins [])
-            (sync! session timeout-ms)))
+            (send-synced! session [(making-default-groups maximum-logins)] timeout-ms)))
         ;; Of some hundred boots of supernova under load one had lost the groups, though it had answered the /sync.
         (when-not (and owner? (engine/trait (:engine program) :counts-logins?))
           (ensure-default-group! session timeout-ms))
@@ -530,23 +568,24 @@
 (defn- free-one-by-one!
   "Frees what is known to be below a group node by node, on a server that does not
   survive it otherwise."
-  [{:keys [link mirror tells-failures? limit-bytes timeout-ms] :as session} group]
+  [{:keys [mirror tells-failures? limit-bytes timeout-ms] :as session} group]
   (when-not tells-failures?
-    (doseq [part (bundle/parts (map (fn [id] ["/n_free" id]) (remove neg? (state/below (mirror/known mirror) group))) limit-bytes)]
-      (link/send! link {:packets part})
-      (sync! session timeout-ms))))
+    (doseq [part (bundle/parts (map (fn [id] ["/n_free" id]) (remove neg? (state/below (mirror/known mirror) group))) (- (long limit-bytes) 64))]
+      (send-synced! session part timeout-ms))))
 
 (defn clear!
   "Frees what may be freed: all nodes and all pending bundles where we own the
   server, our own default group's nodes where we do not. The default groups are
   there afterwards."
-  [{:keys [link owner? client-id maximum-logins claim] :as session} options]
+  [{:keys [owner? client-id maximum-logins claim] :as session} {:keys [timeout-ms] :as options}]
   (free-one-by-one! session (if owner? 0 (default-group-id client-id)))
   (if owner?
     (let [known (when claim (query-register! session options))]
       (pending/clear! session)
-      (make-default-groups! session maximum-logins (concat [["/clearSched"] ["/g_freeAll" 0]]
-                                                     (when known (register/rows maximum-logins (:claims known))))))
-    (do (ensure-default-group! session (:timeout-ms options))
-        (link/send! link ["/g_freeAll" (default-group-id client-id)])))
-  (sync! session (:timeout-ms options)))
+      (send-synced! session
+                    (concat [["/clearSched"] ["/g_freeAll" 0]]
+                            (when known (register/rows maximum-logins (:claims known)))
+                            [(making-default-groups maximum-logins)])
+                    timeout-ms))
+    (do (ensure-default-group! session timeout-ms)
+        (send-synced! session [["/g_freeAll" (default-group-id client-id)]] timeout-ms))))

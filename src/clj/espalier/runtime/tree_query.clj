@@ -223,13 +223,17 @@
 
 (defn mend!
   "Makes a mirror right: reads the tree until nothing happens meanwhile, ten times at
-  the most; then the server's next counts bring it here again."
+  the most; then the server's next counts bring it here again. Returns whether it is right."
   [session mirror]
   (try
     (loop [tries 10]
-      (if (mirror/replant! mirror #(structure session))
-        (run! (fn [id] (when-not (mirror/there? mirror id) (.remove ^ConcurrentHashMap (:node-births session) id)))
-              (vec (keys (:node-births session))))
-        (when (< 1 tries) (recur (dec tries)))))
+      (cond
+        (mirror/replant! mirror #(structure session))
+        (do (run! (fn [id] (when-not (mirror/there? mirror id) (.remove ^ConcurrentHashMap (:node-births session) id)))
+                  (vec (keys (:node-births session))))
+            true)
+
+        (< 1 tries) (recur (dec tries))
+        :else       false))
     ;; The server is gone, or too busy to say; the next look at its counts asks again.
-    (catch clojure.lang.ExceptionInfo _)))
+    (catch clojure.lang.ExceptionInfo _ false)))
