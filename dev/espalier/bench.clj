@@ -8,6 +8,7 @@
       play        settings of controls, a moment of 500 synths, a million samples
       query       a tree of 5,000 synths, against the bare transfer of the replies
       load        (require 'espalier.core), against bare Clojure
+      startup     from bin/espalier repl to the first sound, against the start of bare Clojure
       synthdef    SynthDefs from the call to their bytes, and (require 'espalier.ugens)
       tree        what ten changes of a tree are, and forms, without a server
       reconcile   declared trees of 1,000 and 10,000 synths on scsynth
@@ -46,6 +47,7 @@
              "play"       'espalier.bench.play/run
              "query"      'espalier.bench.query/run
              "load"       'espalier.bench.load/run
+             "startup"    'espalier.bench.startup/run
              "synthdef"   'espalier.bench.synthdef/run
              "tree"       'espalier.bench.tree/run
              "reconcile"  'espalier.bench.reconcile/run))

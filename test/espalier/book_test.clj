@@ -17,11 +17,11 @@
 (defn- call-with-sounds
   "Calls `f` with what to type in place of the names of sound files, which are gone afterwards."
   [f]
-  (let [kick (File/createTempFile "kick" ".wav"), take (File/createTempFile "take" ".wav")]
+  (let [kick (File/createTempFile "kick" ".wav"), take (File/createTempFile "take" ".wav"), evening (File/createTempFile "evening" ".edn")]
     (AudioSystem/write (AudioInputStream. (ByteArrayInputStream. (byte-array 128)) (AudioFormat. 48000 16 1 true false) 64)
                        AudioFileFormat$Type/WAVE kick)
-    (try (f {"kick.wav" (.getPath kick), "take.wav" (.getPath take)})
-         (finally (run! io/delete-file [kick take])))))
+    (try (f {"kick.wav" (.getPath kick), "take.wav" (.getPath take), "evening.edn" (.getPath evening)})
+         (finally (run! io/delete-file [kick take evening])))))
 
 (defn- type-page [path & [{:keys [after] :as options}]]
   (call-with-sounds
@@ -48,6 +48,9 @@
 
 (deftest life-of-a-server
   (type-page "doc/lifecycle.md"))
+
+(deftest what-outlives-a-server
+  (type-page "doc/survival.md"))
 
 (deftest many-clients
   (type-page "doc/clients.md"))

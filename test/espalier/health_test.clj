@@ -81,7 +81,7 @@
           (let [a (sc/add-group! s)]
             (is (= (inc (long (:id a))) (:id (sc/add-group! s))))
             (is (= {:id (+ 2 (long (:id a)))}
-                   (select-keys (sc/at s {:when (Duration/ofMillis 1), :late :refuse} (sc/add-group! s)) [:id])))))))))
+                   (select-keys (sc/at s {:when (Duration/ofSeconds 60), :late :refuse} (sc/add-group! s)) [:id])))))))))
 
 (deftest more-than-the-server-has-places-for
   (each-kind (take 1 servers/udp-kinds) nil

@@ -179,6 +179,18 @@
             (is (shows? s again))
             (is (logs? again "lifecycle" #"lost: "))))))))
 
+(deftest a-rehearsal-is-shown
+  (with-open [^Closeable s (sc/boot! (sc/server) {:executable :rehearsal, :port (sc/find-free-port)})
+              ^Closeable i (inspector/start! s)
+              page (pages/look (inspector/url i))]
+    (sc/add-synthdefs! s instruments/organ)
+    (sc/add-synth! s :organ)
+    (is (shows? s page))
+    (sc/send! s ["/n_set" 4711 "freq" 440])
+    (is (logs? page "fail" #"4711"))
+    (is (logs? page "output" #"server ready"))
+    (is (logs? page "output" #"4711") "what it printed since")))
+
 (def ^:private light
   (synthdef :light [:freq 440, :amp 0.1] (fn [freq amp] (ugens/out:kr 100 (ugens/add freq amp)))))
 

@@ -4,6 +4,7 @@
    [clojure.edn :as edn]
    [clojure.java.io :as io]
    [clojure.test :refer [deftest is testing use-fixtures]]
+   [espalier.runtime.port :as port]
    [espalier.servers :as servers])
   (:import
    (java.io BufferedReader)
@@ -64,6 +65,16 @@
         (servers/signal! "STOP" server)
         (servers/signal! "KILL" (.pid process))
         (is (servers/eventually #(every? gone? pids)))))))
+
+(deftest ^:soak a-jvm-that-dies-while-it-restores-leaves-nothing
+  (let [{:keys [port] :as options} (servers/options {:executable "scsynth"} {:on-lost :restore})]
+    (with-child options
+      (fn [^Process process in]
+        (let [[server jack] (read-until in vector?)]
+          (servers/signal! "KILL" server)
+          (read-until in #{:process-booted})
+          (servers/signal! "KILL" (.pid process))
+          (is (servers/eventually #(and (gone? jack) (nil? (port/holder :udp port))))))))))
 
 (deftest a-jvm-that-slept-does-not-lose-its-server
   (with-child (servers/options {:executable "scsynth"} {:watch-interval-ms 100, :watch-patience-ms 1000})

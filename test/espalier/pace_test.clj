@@ -34,6 +34,15 @@
       (set-all! s 4 20)
       (is (zero? (long (wrong s 20)))))))
 
+(deftest ^:soak a-flood-arrives
+  (doseq [period [64 1024]]
+    (each-kind servers/kinds {:dummy-period-frames period}
+      (fn [s]
+        (dotimes [i 20]
+          (set-all! s (if (even? i) 1 4) (* 100 i)))
+        (is (zero? (long (wrong s 1900))))
+        (is (contains? #{0 nil} (get-in (sc/health s) [:lost :sent])))))))
+
 (deftest light-traffic-is-as-before
   (each-kind (take 1 servers/udp-kinds) nil
     (fn [s]

@@ -16,12 +16,11 @@
 (defn- loudness
   "The RMS of each whole second of a channel."
   [path channel rate-hz]
-  (let [^floats samples (wav/samples path channel)]
-    (for [second (range (quot (alength samples) (long rate-hz)))
-          :let [from (* (long second) (long rate-hz))]]
-      (Math/sqrt (/ (double (areduce (java.util.Arrays/copyOfRange samples from (+ from (long rate-hz))) i sum 0.0
-                                     (let [x (aget samples (+ from i))] (+ sum (* x x)))))
-                    (long rate-hz))))))
+  (let [^floats samples (wav/samples path channel)
+        rate-hz         (long rate-hz)]
+    (for [i (range (quot (alength samples) rate-hz))
+          :let [part (java.util.Arrays/copyOfRange samples (int (* (long i) rate-hz)) (int (* (inc (long i)) rate-hz)))]]
+      (Math/sqrt (/ (double (areduce part j sum 0.0 (+ sum (let [x (aget part j)] (* x x))))) rate-hz)))))
 
 (defn- render
   "Renders a piece; returns what `pieces.main/render!` does, with `:loudness` of each channel."

@@ -80,6 +80,24 @@
     (is (str/includes? (ex-message (thrown repl/status)) "(boot) boots it"))
     (repl/adopt (sc/server))))
 
+(deftest what-plays-outlives-its-server
+  (swap! @#'repl/ambient assoc :server nil)
+  (let [s (repl/server), restored (promise)]
+    (sc/on-lifecycle! s :restored (fn [_] (deliver restored true)))
+    (quietly #(repl/boot (dissoc (options (first udp-kinds)) :port)))
+    (quietly #(repl/play [:synth {:key :low, :def :organ}]))
+    (quietly #(repl/play :organ {:freq 330}))
+    (servers/signal! "KILL" (servers/pid s))
+    (is (true? (deref restored 30000 :lost)))
+    (is (= ["organ" "organ"] (playing)))
+    (testing "and can be undone as if nothing had happened"
+      (quietly repl/undo)
+      (is (eventually #(= ["organ"] (playing))))
+      (quietly repl/undo)
+      (is (eventually #(= [] (playing)))))
+    (quietly repl/quit)
+    (repl/adopt (sc/server))))
+
 (deftest what-can-be-played
   (with-ambient
     (fn [s]

@@ -20,7 +20,9 @@
   (str/join File/pathSeparator
             (remove #{"dev" "test"} (str/split (System/getProperty "java.class.path") (re-pattern File/pathSeparator)))))
 
-(defn- jvm-ms [expression]
+(defn jvm-ms
+  "How long a fresh JVM lives that evaluates an expression."
+  [expression]
   (let [^List command [(responder/java) "-cp" (class-path) "clojure.main" "-e" expression]]
     (/ (measure/elapsed-ns
          (-> (ProcessBuilder. command)

@@ -244,7 +244,7 @@ function updateStatus() {
   setText($('status'), status.toUpperCase());
   $('status').className = `pill ${connected ? server.status : 'cut'}`;
   document.title = `${status.toUpperCase()} · Espalier`;
-  const notice = connected ? (server.status === 'lost' && server.lost) : (everConnected && 'The inspector does not answer: it was stopped, or its REPL has ended.');
+  const notice = connected ? (['lost', 'restoring'].includes(server.status) && server.lost) : (everConnected && 'The inspector does not answer: it was stopped, or its REPL has ended.');
   $('notice').hidden = !notice;
   setText($('notice'), notice || '');
   document.body.classList.toggle('stale', isStale || !connected);

@@ -9,7 +9,8 @@
       (sc/quit! s)
 
   A handle is :offline, :booting, :online, :quitting, or :lost when its server
-  went away unasked; from :offline and :lost it can be booted again. Every wait
+  went away unasked; from :offline and :lost it can be booted again. With
+  `{:on-lost :restore}` it is :restoring then, and :online again. Every wait
   has a deadline. Every error is an `ex-info` with `:espalier/error` in its data.
   Requiring this starts nothing."
   (:require
@@ -37,7 +38,9 @@
    [espalier.runtime.port :as port]
    [espalier.runtime.reconcile :as reconcile]
    [espalier.runtime.recording :as recording]
+   [espalier.runtime.adoption :as adoption]
    [espalier.runtime.boot :as boot]
+   [espalier.runtime.restoration :as restoration]
    [espalier.runtime.server :as server]
    [espalier.runtime.session :as session]
    [espalier.runtime.synthdefs :as synthdefs]
@@ -90,10 +93,27 @@
 
   `opts`  options for each boot and connect of this handle: see `doc-options`
 
-  Throws `:espalier.error/unknown-option`, `:espalier.error/invalid-option`,
-  `:espalier.error/option-of-other-engine`.
+  `:on-lost` says what happens when the server goes away unasked: its process dies,
+  hangs or is stopped, or its JACK goes:
 
-      (sc/server)  ;=> #<Server OFFLINE [/usr/bin/scsynth -R 0 -l 1 -u 57110]>"
+  `:offline`  the handle is :lost (default)
+  `:restore`  the handle is :restoring. What is left of the server is ended, it is booted
+              again on its port with its options, and gets back its SynthDefs, buffers,
+              values of buses and declared trees, with `{:restore-by-hand true}` the nodes
+              that were made by hand too; a handle that is not the owner logs in
+              again when the server is back. Entities and keys stay valid. Up to
+              `:restore-attempts` times (10), with growing pauses; then it is :lost
+  a function  called with the handle and a map of `:why`, `:event` and what that event
+              has: what it returns is done, :restore or :offline
+
+  Calls made meanwhile throw `:espalier.error/server-offline`; with
+  `{:when-restoring :wait}` they wait, for `:timeout-ms` at the most. See doc/survival.md.
+
+  Throws `:espalier.error/unknown-option`, `:espalier.error/invalid-option`,
+  `:espalier.error/option-of-other-engine`, `:espalier.error/option-of-other-platform`.
+
+      (sc/server)  ;=> #<Server OFFLINE [/usr/bin/scsynth -R 0 -l 1 -u 57110]>
+      (sc/server {:on-lost :restore, :when-restoring :wait})"
   ([] (server {}))
   ([opts] (server/server opts)))
 
@@ -120,7 +140,8 @@
   machine can reach: see doc/security.md. The port is tried before the process is started. Default groups are made for
   all clients, as many as the server says that it lets in.
 
-  Throws what `server` throws; `:espalier.error/server-online`;
+  Throws what `server` throws; `:espalier.error/server-online`; `:espalier.error/busy` where
+  another thread has been booting or quitting it for a minute;
   `:espalier.error/no-executable`, `:espalier.error/not-executable`; and
   `:espalier.error/server-cannot-boot`, whose `:reason` is :port-taken,
   :bad-address, :no-audio, :process-ended, :never-ready or :no-login. The handle
@@ -168,9 +189,16 @@
 (defn reboot!
   "Quits and boots again with the options of the last boot; returns the handle.
 
-  Throws what `quit!` and `boot!` throw."
-  [s]
-  (server/reboot! s))
+  `:restore`  whether what was there comes back: SynthDefs, buffers, values of buses and
+              declared trees, as after a loss (default: whether `:on-lost` is other than
+              :offline). The :restored event has the report. A handle that was lost
+              gets back what it had then
+
+  Throws what `quit!` and `boot!` throw, and `:espalier.error/server-not-restored`.
+
+      (sc/reboot! s {:restore true})"
+  ([s] (reboot! s {}))
+  ([s opts] (server/reboot! s opts)))
 
 (defn reset-server!
   "Frees all nodes and all bundles that wait for their time, and returns the
@@ -217,8 +245,14 @@
       quit!                    :quitting :process-quit :disconnected :quit
       quit! of another's       :quitting :disconnected :quit
       the process died         :process-died(:exit-code :reason) :disconnected :lost(:why)
-      the server is silent     :server-silent(:patience-ms) [:process-quit] :disconnected :lost(:why)
+      the server is silent     :server-silent(:patience-ms :reason) [:process-quit] :disconnected :lost(:why)
       the connection ended     :connection-closed [:process-quit] :disconnected :lost(:why)
+      … of one that restores   … :disconnected :restoring(:why :attempt :pause-ms), then as boot! from :process-booted
+                               or connect! on, with :restored(:report) before :connected
+      an attempt that fails    as boot! or connect! that fails, then :restoring(:error), its attempt one more,
+                               or in the end :restore-failed(:error) :lost(:why)
+      quit! of one that restores               [:process-quit] [:boot-failed(:error)] :lost(:why)
+      one that restores says nothing for 0.6 s :server-slow(:silent-ms)
       the machine slept        :woke(:asleep-ms)
       a /fail that no call waited for, after send! :command-failed(:message)
       a handler threw          :handler-failed(:error)
@@ -239,7 +273,7 @@
   ([s events f] (handle/on-lifecycle! s events f)))
 
 (defn boot-status
-  "Where the handle stands: :offline, :booting, :online, :quitting or :lost."
+  "Where the handle stands: :offline, :booting, :online, :quitting, :restoring or :lost."
   [s]
   (handle/status s))
 
@@ -368,7 +402,8 @@
   `:timeout-ms`  how long to wait (default: the handle's, 5,000)
 
   Throws what `send!` throws; `:espalier.error/command-failed` with the server's
-  words where it answers with `/fail`; `:espalier.error/no-answer`. By UDP a question of the
+  words where it answers with `/fail`, or what these words mean, among others
+  `:espalier.error/reply-too-large`; `:espalier.error/no-answer`. By UDP a question of the
   table of commands is asked anew where only its answer was lost.
 
       (sc/request! s [\"/b_query\" 0] [\"/b_info\" 0])  ;=> [\"/b_info\" 0 0 0 0.0]"
@@ -836,7 +871,8 @@
   `:timeout-ms`  how long to wait (default: the handle's, 5,000)
 
   Throws `:espalier.error/freed-entity`, `:espalier.error/dead-entity`,
-  `:espalier.error/no-entity`, `:espalier.error/server-offline`."
+  `:espalier.error/part-of-group` for a single buffer or bus of a group, or a bus of the
+  device, `:espalier.error/no-entity`, `:espalier.error/server-offline`."
   ([e] (free! e {}))
   ([e opts]
    (case (:kind e)
@@ -1097,6 +1133,9 @@
   `:channels`       which channels of the file, from 0 (default: all)
   `:samples`        a float array or a sequence of numbers of any length to fill it,
                     channels interleaved
+  `:restore-with`   a function of the buffer that fills it again, when a handle with
+                    `{:on-lost :restore}` has made it anew. Without it what was read into it and
+                    sent for it is read and sent again, and what synths have written is lost
   `:timeout-ms`     how long to wait for each answer (default: the handle's, 5,000)
 
   Throws `:espalier.error/no-free-ids`, `:espalier.error/file-failed`,
@@ -1452,7 +1491,9 @@
   `:espalier.error/too-late`, `:espalier.error/too-many-pending` with `:at`,
   `:espalier.error/no-such-node` for a root that is not there, `:espalier.error/too-many-nodes` for a tree that does not
   fit, `:espalier.error/too-much-at-once` where supernova would not survive so large a change,
+  `:espalier.error/busy` where another thread has been changing what is declared for a minute,
   what `add-synthdefs!` and `add-buffer!` throw; and the errors of what the server refused,
+  `:espalier.error/not-started` where it has not said why,
   with the `:report` of what has become of it.
 
       (sc/reconcile! s nil)"
@@ -1501,6 +1542,93 @@
       (sc/set-controls! (sc/node s :bass) {:freq 60})"
   [s k]
   (reconcile/node s k))
+
+(defn adopt!
+  "Takes over what plays already, as if it had been declared from here: a fresh REPL that has
+  connected to a server goes on with its tree. Nothing is sent that could be heard. Returns a report.
+
+      (sc/connect! s {:port 57110})
+      (sc/adopt! s piece)                ; the keys of the piece name what plays
+      (sc/reconcile! s piece)            ; moves and sets, and starts nothing again
+
+  `tree`  a tree as `reconcile!` takes it; nil, or none, for keys that are made up from what
+          plays: :bell, [:bell 2], :group …
+
+  Which node is which is found group by group: by ids, where the tree has them; then by what is the
+  same with all that is below it, synths with the same controls first; then by kind,
+  SynthDef and order. What plays counts as declared then, with the controls that it has: `drift`
+  finds nothing, `plan` tells what `reconcile!` would change, and that frees what is not in
+  the tree. Buses and buffers that the tree names are made by that `reconcile!`: which ones
+  play nobody knows.
+
+  `:root`        the group whose content is adopted, or its id (default: the default group in which
+                 something plays, the handle's own first)
+  `:timeout-ms`  how long each wait may take (default: the handle's, 5,000)
+
+  The report is a map that prints in one line:
+
+  | key | what it tells |
+  |---|---|
+  | `:root`    | the id of the group; another client's is the `:root` for `reconcile!` too |
+  | `:ids`     | from keys to node ids |
+  | `:found`   | how many nodes of the tree play |
+  | `:missing` | the keys of those that do not |
+  | `:unknown` | the ids of what plays and is not in the tree |
+  | `:tree`    | what plays, as one writes it |
+
+  Throws `:espalier.error/invalid-option` where several other clients play and `:root` does not say
+  which, and what `reconcile!` throws before anything has changed."
+  ([s] (adopt! s nil {}))
+  ([s tree] (adopt! s tree {}))
+  ([s tree opts] (adoption/adopt! s tree opts)))
+
+(defn snapshot
+  "All that this client has on its server, as a value of plain EDN: `pr-str` writes it,
+  `clojure.edn/read-string` reads it, and `restore!` makes it so on any server.
+
+      (spit \"evening.edn\" (pr-str (sc/snapshot s)))
+
+  It has the SynthDefs that were sent from here, the buffers with the files that were read into them and
+  the samples that were sent, which buses are taken and the values of control buses, and
+  the client's nodes with their controls, and with what was declared of them, as
+  `espalier.model.snapshot` tells. Controls and values of buses are asked of the server.
+  It does not have what synths have written into buffers, nor what is to come at a later time.
+
+  `:timeout-ms`  how long each wait may take (default: the handle's, 5,000)
+
+  Throws `:espalier.error/server-offline`, `:espalier.error/no-answer`, `:espalier.error/question-in-moment`."
+  ([s] (snapshot s {}))
+  ([s opts] (restoration/snapshot s opts)))
+
+(defn restore!
+  "Makes what this client has on its server what a snapshot tells, on scsynth, supernova or a
+  rehearsal, in this JVM or another. Returns a report.
+
+      (sc/restore! s (clojure.edn/read-string (slurp \"evening.edn\")))
+
+  What the client has had there is freed first, its nodes, buffers and buses; SynthDefs
+  stay. Then come SynthDefs, buffers and values of buses, and last all nodes, in one block. What
+  was declared is declared again: keys name the new nodes, and `drift` finds what it found then.
+
+  Nodes, buffers and buses get the numbers that they had where they are this client's on this
+  server. Otherwise they get others, and controls follow: those that are mapped, and those that a
+  UGen reads as the number of a bus or buffer with nothing in between.
+
+  `:timeout-ms`  how long each wait may take (default: the handle's, 5,000)
+
+  The report is a map that prints in one line:
+
+  | key | what it tells |
+  |---|---|
+  | `:restored`     | how many there are of `:synthdefs`, `:buffers`, `:buses` and `:nodes` |
+  | `:not-restored` | what could not be, a map of `:kind`, `:id` and `:why` each. A buffer that cannot be filled is there, and silent |
+  | `:ids`          | by `:nodes`, `:buffers`, `:control-buses` and `:audio-buses`, the new numbers of old ones, where they differ |
+  | `:elapsed-ms`   | how long it took |
+
+  Throws, before anything has changed, `:espalier.error/invalid-snapshot`, also for one of a
+  newer version, and `:espalier.error/server-offline`."
+  ([s snapshot] (restore! s snapshot {}))
+  ([s snapshot opts] (restoration/restore! s snapshot opts)))
 
 (defn follow!
   "Keeps the server in the shape that an atom, var, ref or agent has, from now on: each

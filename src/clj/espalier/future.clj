@@ -25,7 +25,7 @@
     add-buffer! add-buffer-group! read-buffer! cue-buffer! write-buffer! close-buffer! zero-buffer! query-buffer
     set-samples! set-sample-range! fill-samples! get-samples get-sample-range generate! copy-buffer! normalize-buffer!
     set-bus! set-buses! fill-buses! get-bus get-buses record! stop-recording! await-recording
-    reconcile! plan drift repair! follow! await-followed])
+    reconcile! plan drift repair! adopt! snapshot restore! follow! await-followed])
 
 (defn call
   "Calls `f` with `args` on a thread of its own; returns the `CompletableFuture` of its

@@ -64,9 +64,14 @@
   (swap! ambient assoc :server s, :stage (stage/stage), :options {})
   s)
 
+(defn- of-the-prompt
+  "A handle as a prompt has it: what played when its server died plays on."
+  []
+  (sc/server {:on-lost :restore, :restore-by-hand true, :when-restoring :wait}))
+
 (defn server
   "The handle of the prompt's server, for the functions of `espalier.core`. It is made when it
-  is asked for first, offline; and anew when all of Espalier was loaded again: quit before
+  is asked for first, offline, with `{:on-lost :restore}`; and anew when all of Espalier was loaded again: quit before
   that, or the server lives as long as the JVM.
 
       (sc/set-controls! (sc/default-group (server)) {:amp 0.1})"
@@ -75,16 +80,18 @@
     (let [s (:server @ambient)]
       (cond
         (instance? Server s) s
-        (nil? s)             (adopt (sc/server))
+        (nil? s)             (adopt (of-the-prompt))
         ;; All the code was loaded again, and this handle is of the old one, which may not even be closed.
         :else                (do (try (.close ^Closeable s) (catch ClassCastException _))
-                                 (adopt (sc/server)))))))
+                                 (adopt (of-the-prompt)))))))
 
 (defn- online
   "The handle, online."
   []
   (let [s (server), status (sc/boot-status s)]
-    (when (not= :online status)
+    (case status
+      :online    nil
+      :restoring (handle/live s)
       (throw (error/error :server-offline (str "The server is " (name status) ". (boot) boots it.") {:status status})))
     s))
 

@@ -97,6 +97,7 @@
 
 (def ^:private gen-steps
   (gen/vector (gen/one-of [(gen/tuple (gen/return :allocate) (gen/choose 1 9) (gen/elements [1 1 2 4 8]))
+                           (gen/tuple (gen/return :claim) (gen/choose -3 90) (gen/choose 1 9))
                            (gen/tuple (gen/return :free) gen/nat)])
               1 60))
 
@@ -110,11 +111,17 @@
       (loop [steps steps, blocks (sorted-map)]
         (let [used (into #{} (mapcat (fn [[at n]] (range at (+ at n)))) blocks)]
           (if-let [[op a b] (first steps)]
-            (if (= :allocate op)
+            (case op
+              :allocate
               (let [got      (value (.allocate ids a b))
                     expected (first (filter #(fits? used first-id end a b %) (range first-id end)))]
                 (and (= expected got)
                      (recur (rest steps) (cond-> blocks got (assoc got a)))))
+              :claim
+              (let [got (.claim ids a b)]
+                (and (= got (fits? used first-id end b 1 a))
+                     (recur (rest steps) (cond-> blocks got (assoc a b)))))
+              :free
               (let [at (if (seq blocks) (nth (keys blocks) (mod a (count blocks))) a)]
                 (and (= (contains? blocks at) (.free ids at))
                      (false? (.free ids at))
@@ -128,6 +135,8 @@
   (is (thrown? IllegalArgumentException (BlockIds. -1 4)))
   (is (thrown? IllegalArgumentException (.allocate (BlockIds. 0 4) 0)))
   (is (thrown? IllegalArgumentException (.allocate (BlockIds. 0 4) 1 0)))
+  (is (thrown? IllegalArgumentException (.claim (BlockIds. 0 4) 0 0)))
+  (is (false? (.claim (BlockIds. 0 4) 1 Integer/MAX_VALUE)))
   (is (nil? (value (.allocate (BlockIds. 0 4) Integer/MAX_VALUE Integer/MAX_VALUE)))))
 
 (defspec blocks-have-an-owner {:num-tests 500 :seed 20}

@@ -329,6 +329,7 @@
        :address           (gen/one-of [(gen/elements ["0.0.0.0" "::" "::1" "255.255.255.255"])
                                        (gen/fmap #(str/join "." %) (gen/vector (gen/choose 0 255) 4))])
        :choice            (gen/elements values)
+       :policy            (gen/elements (conj values (fn [_ _] :restore)))
        :executable        (gen/elements ["scsynth" "supernova" "/opt/bin/supernova" :scsynth :supernova example]))]))
 
 (defn- options-generator

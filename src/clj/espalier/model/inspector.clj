@@ -14,6 +14,7 @@
   (:require
    [clojure.string :as str]
    [espalier.model.error :as error]
+   [espalier.model.log :as model.log]
    [espalier.model.plan :as plan]
    [espalier.model.state :as state]))
 
@@ -164,13 +165,16 @@
   "A lifecycle event as `[kind level text]`.
 
       (event-line {:event :late, :late-s 0.02})  ;=> [\"late\" \"warn\" \"a bundle was 0.02 s late\"]"
-  [{:keys [event why error exit-code reason pid warnings message late-s asleep-ms patience-ms behind]}]
+  [{:keys [event why error exit-code reason pid warnings message late-s asleep-ms silent-ms patience-ms behind attempt report]}]
   (case event
     :late              ["late" "warn" (str "a bundle was " (if late-s (str (/ (Math/round (* 1000 (double late-s))) 1000.0) " s ") "") "late")]
     :command-failed    ["fail" "error" (str/join " " message)]
     :lost              ["lifecycle" "error" (str "lost: " why)]
     :process-died      ["lifecycle" "error" (str "the process died" (when exit-code (str " with exit code " exit-code)) (when reason (str "; what it said last: " reason)))]
     :server-silent     ["lifecycle" "error" (str "the server has said nothing for " patience-ms " ms")]
+    :server-slow       ["lifecycle" "warn" (str "the server has said nothing for " silent-ms " ms so far")]
+    :restoring         ["lifecycle" "warn" (str "restoring, attempt " attempt (when error (str "; the last one failed: " (error-text error))))]
+    :restored          ["lifecycle" "info" (str "restored: " (model.log/restored report))]
     :connection-closed ["lifecycle" "error" "the connection ended"]
     :process-booted    ["lifecycle" "info" (str "process booted" (when pid (str ", pid " pid)))]
     :booting           ["lifecycle" (if (seq warnings) "warn" "info") (str/join " " (cons "booting" warnings))]

@@ -20,8 +20,9 @@
 
 (def ^:private level-of
   {:late            :warn, :handler-behind    :warn, :malformed-packet :warn, :woke        :warn, :drifted      :warn
+   :server-slow     :warn, :restoring         :warn
    :command-failed  :error, :handler-failed   :error, :reconcile-failed :error, :boot-failed :error, :connect-failed :error
-   :process-died    :error, :connection-closed :error, :server-silent   :error, :lost        :error})
+   :process-died    :error, :connection-closed :error, :server-silent   :error, :lost        :error, :restore-failed :error})
 
 (def ^:private plain-text
   {:connecting    "Logging in."
@@ -35,7 +36,26 @@
 
 (defn- because [what e] (str what (when e (str ": " (ex-message e)))))
 
-(defn- words [{:keys [event warnings ip-address port protocol pid exit-code reason why patience-ms asleep-ms error behind late-s reference edits] [_ address said] :message}]
+(defn restored
+  "What a report of what was restored says, in words.
+
+      (restored {:restored {:synthdefs 1, :buffers 0, :buses 2, :nodes 200}, :not-restored [], :ids {}, :elapsed-ms 40})
+      ;=> \"1 SynthDef, 2 buses and 200 nodes in 40 ms\""
+  [{:keys [not-restored ids elapsed-ms], {:keys [synthdefs buffers buses nodes]} :restored}]
+  (let [parts (for [[n one many] [[synthdefs "SynthDef" "SynthDefs"] [buffers "buffer" "buffers"] [buses "bus" "buses"] [nodes "node" "nodes"]]
+                    :when (and n (pos? (long n)))]
+                (str n " " (if (= 1 n) one many)))
+        last-part (last parts)]
+    (str (cond
+           (empty? parts) "nothing"
+           (next parts)   (str (str/join ", " (butlast parts)) " and " last-part)
+           :else          last-part)
+         (when elapsed-ms (str " in " elapsed-ms " ms"))
+         (when (seq not-restored) (str "; " (count not-restored) " not"))
+         (when (seq ids) (str "; " (reduce + (map count (vals ids))) " under another id")))))
+
+(defn- words [{:keys [event warnings ip-address port protocol pid exit-code reason why patience-ms asleep-ms silent-ms error behind late-s reference edits attempt report]
+               [_ address said] :message}]
   (case event
     :booting           (str/join " " (cons (str "Booting" (when port (str ", to listen at " ip-address ":" port " (" (name protocol) ")")) ".") warnings))
     :process-booted    (str "Process " pid " runs.")
@@ -43,7 +63,11 @@
     :connect-failed    (because "The login failed" error)
     :process-died      (str "The process ended with exit code " exit-code (when reason (str ": " reason)) ".")
     :connection-closed (because "The connection has ended" error)
-    :server-silent     (str "The server has said nothing for " patience-ms " ms.")
+    :server-silent     (str "The server has said nothing for " patience-ms " ms" (when reason (str ": " reason)) ".")
+    :server-slow       (str "The server has said nothing for " silent-ms " ms so far.")
+    :restoring         (because (str "Restoring what was lost, for " why "; attempt " attempt) error)
+    :restored          (str "Restored: " (restored report) ".")
+    :restore-failed    (str "It " (ex-message error))
     :lost              (str "The server is lost: " why ".")
     :woke              (str "The machine slept for " asleep-ms " ms.")
     :command-failed    (str "The server refused " address ": " (str/trim (str said)) ".")

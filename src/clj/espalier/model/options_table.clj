@@ -15,11 +15,11 @@
   |---|---|
   | `:name`           | the option's key |
   | `:flag`           | its flag; `:tcp-flag` in its place where `:protocol` is `:tcp`; `:second-of` where it is the second word of another option's flag |
-  | `:type`           | `:integer :level :boolean :switch :text :path :paths :address :mask :choice :executable`; a `:switch` is a flag without a value |
+  | `:type`           | `:integer :level :boolean :switch :text :path :paths :address :mask :choice :executable :policy`; a `:switch` is a flag without a value |
   | `:default`        | Espalier's; nil means unset, and lets the option be nil |
   | `:server-default` | what the server does without the flag, where that is not `:default` |
   | `:range`          | least and greatest integer; the greatest is what both engines were seen to boot with |
-  | `:values`         | what a `:choice` can be |
+  | `:values`         | what a `:choice` or a `:policy` can be |
   | `:engines`        | which take the flag |
   | `:platforms`      | engine -> the only platform where it takes the flag |
   | `:ignored-by`     | engines that take the flag and do nothing with it |
@@ -183,6 +183,10 @@
     :engines both
     :doc "node id that a client's allocator begins with"}
 
+   {:name :on-lost, :type :policy, :default :offline, :values [:offline :restore]
+    :engines both
+    :doc "what becomes of a handle whose server is lost: :restore boots again, or logs in again, and restores what was there"}
+
    {:name :protocol, :type :choice, :default :udp, :values [:udp :tcp]
     :engines both
     :doc "how server and client talk"}
@@ -195,6 +199,14 @@
     :engines both
     :doc "whether others may set the volume: known from sclang, read by no server"}
 
+   {:name :restore-attempts, :type :integer, :default 10, :range [1 1000]
+    :engines both
+    :doc "times in a row that restoring is tried, with growing pauses, before the handle stays lost"}
+
+   {:name :restore-by-hand, :type :boolean, :default false
+    :engines both
+    :doc "whether nodes that were made by hand are restored too, beside declared trees"}
+
    {:name :timeout-ms, :type :integer, :default 5000, :range milliseconds
     :engines both
     :doc "milliseconds that any reply may take"}
@@ -205,7 +217,11 @@
 
    {:name :watch-patience-ms, :type :integer, :default 5000, :range milliseconds
     :engines both
-    :doc "milliseconds of silence after which a server counts as lost"}])
+    :doc "milliseconds of silence after which a server counts as lost"}
+
+   {:name :when-restoring, :type :choice, :default :fail, :values [:fail :wait]
+    :engines both
+    :doc "what calls do while a server is restored: fail at once, or wait for it, :timeout-ms at the most"}])
 
 (def table
   "All options."

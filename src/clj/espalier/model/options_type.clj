@@ -62,6 +62,9 @@
   (when (or (string? x) (ident? x))
     (some #(when (= (name x) (name %)) [%]) values)))
 
+(defn- read-policy [entry x]
+  (if (or (fn? x) (var? x)) [x] (read-choice entry x)))
+
 (defn- read-executable [_ x]
   (cond
     (= :rehearsal x)                     [x]
@@ -104,6 +107,7 @@
    :mask       [read-mask "a string of the digits 0 and 1" "string of 0 and 1"]
    :address    [read-address "a string with a numeric IP address: host names are not looked up" "IP address"]
    :choice     [read-choice choices choices]
+   :policy     [read-policy #(str (choices %) ", or a function of the handle and the loss that returns one of these") #(str (choices %) " or function")]
    :executable [read-executable "a path or a name (string, File or Path), :scsynth, :supernova, :rehearsal or what (rehearsal/rehearsal …) returns" "path or name"]})
 
 (defn- words [entry part]

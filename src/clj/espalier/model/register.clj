@@ -46,9 +46,12 @@
           (partition 2 children)))
 
 (defn free-client
-  "The lowest client id that nobody claims, or nil when all `maximum-logins` are."
-  [register maximum-logins]
-  (first (remove (:claims register) (range maximum-logins))))
+  "The client id `wish` where nobody claims it, else the lowest such, or nil when all
+  `maximum-logins` are claimed."
+  ([register maximum-logins] (free-client register maximum-logins nil))
+  ([register maximum-logins wish]
+   (let [free (remove (:claims register) (range maximum-logins))]
+     (or (some #{wish} free) (first free)))))
 
 (defn rows
   "The messages that make a register: its group, its limit, the claims that are

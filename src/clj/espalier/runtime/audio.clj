@@ -58,7 +58,8 @@
         (do (.close file) nil))))
 
 (defn- end! [^ServerProcess jack]
-  (.end jack nil Duration/ZERO (Duration/ofSeconds 2)))
+  ;; A stopped one hears no SIGTERM.
+  (.end jack nil Duration/ZERO (if (.isStopped jack) Duration/ZERO (Duration/ofSeconds 2))))
 
 (def ^:private servers
   "The names of private JACK servers. JACK remembers eight servers on a machine, a
@@ -137,6 +138,14 @@
         (throw (cannot-boot (str "No private JACK server could be started: "
                                  (or failed "eight run already, and JACK allows no more on a machine")
                                  ". If no other JACK runs here, its list of dead ones is full: rm /dev/shm/jack-shm-registry") {}))))))
+
+(defn trouble
+  "What is wrong with a private JACK server, in words; nil where nothing is known to be."
+  [{:keys [^ServerProcess process]}]
+  (when process
+    (cond
+      (not (.isAlive process)) "its JACK server has ended"
+      (.isStopped process)     "its JACK server is stopped")))
 
 (defn stop-dummy!
   "Ends a private JACK server; nil is ignored."

@@ -9,7 +9,7 @@
    [espalier.model.options :as options]
    [espalier.runtime.audio :as audio]
    [espalier.runtime.clock :as clock]
-   [espalier.runtime.handle :refer [become! emit!]]
+   [espalier.runtime.handle :refer [emit! hold!]]
    [espalier.runtime.log :as log]
    [espalier.runtime.port :as port]
    [espalier.runtime.session :as session])
@@ -28,7 +28,8 @@
   "Ends a process without asking it; nil is ignored."
   [^RunningServer process]
   (when process
-    (.end process nil Duration/ZERO (Duration/ofMillis 500))))
+    ;; A stopped one hears no SIGTERM.
+    (.end process nil Duration/ZERO (if (.isStopped process) Duration/ZERO (Duration/ofMillis 500)))))
 
 (defn- cannot-boot [reason message data & [cause]]
   (error/error :server-cannot-boot message (assoc data :reason reason) cause))
@@ -135,7 +136,7 @@
         process (if (options/rehearsal executable)
                   (rehearse! opts executable on-line)
                   (start-process! opts executable jack on-line))]
-    (become! s :booting {:process process})
+    (hold! s {:process process})
     (.thenAccept ^CompletableFuture (.exit ^RunningServer process)
                  (reify Consumer (accept [_ exit] (on-exit process exit))))
     process))
@@ -165,11 +166,21 @@
        (catch TimeoutException _
          (throw (boot-failure process jack false boot-timeout-ms)))))
 
+(defn- private-jack!
+  "A private JACK server: the one that a server before has left, where there is one."
+  [^Server s opts]
+  (let [{:keys [jack]} @(.-state s)]
+    (if (and jack (nil? (audio/trouble jack)))
+      jack
+      (do (audio/stop-dummy! jack)
+          (hold! s {:jack nil})
+          (audio/start-dummy! opts)))))
+
 (defn- attempt!
   "Starts audio and server and waits until it is ready; returns the process."
   [^Server s opts executable on-exit]
-  (let [jack    (when (and (= :dummy (:audio opts)) (not (options/rehearsal executable))) (audio/start-dummy! opts))
-        _       (become! s :booting {:jack jack})
+  (let [jack    (when (and (= :dummy (:audio opts)) (not (options/rehearsal executable))) (private-jack! s opts))
+        _       (hold! s {:jack jack})
         process (spawn! s opts executable jack on-exit)]
     (await-ready! process jack opts)
     process))
@@ -190,7 +201,7 @@
       (let [{:keys [jack process]} @(.-state s)]
         (when-not (and jack process (= :no-audio (:reason (ex-data e))))
           (throw e))
-        (become! s :booting {:jack nil, :process nil})
+        (hold! s {:jack nil, :process nil})
         (kill! process)
         (audio/stop-dummy! jack)
         (attempt! s opts executable on-exit)))))

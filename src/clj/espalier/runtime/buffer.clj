@@ -10,6 +10,7 @@
    [espalier.runtime.dispatch :as dispatch]
    [espalier.runtime.entities :as entities :refer [live-entity]]
    [espalier.runtime.handle :as handle]
+   [espalier.runtime.ledger :as ledger]
    [espalier.runtime.mirror :as mirror]
    [espalier.runtime.moment :as moment]
    [espalier.runtime.session :as session])
@@ -26,7 +27,7 @@
   4096)
 
 (defn- invalid [argument value expected]
-  (error/error :invalid-argument (str argument " is " expected ", not " (binding [*print-length* 8] (pr-str value)) ".") {:argument argument, :value value}))
+  (error/error :invalid-argument (str argument " is " expected ", not " (error/shown value) ".") {:argument argument, :value value}))
 
 (defn- send!
   "Sends a command about a buffer; returns the buffer."
@@ -114,7 +115,7 @@
 (defn- make!
   "Allocates the buffers of an entity and fills them; gives the ids back where it
   fails."
-  [s b {:keys [command args floats]} opts]
+  [s b {:keys [command args floats refill]} opts]
   (let [session  (handle/live s)
         inside?  (moment/inside? s)
         send-all (fn [requests]
@@ -128,6 +129,7 @@
         ;; Of a file only the server knows the size.
         (when-not inside? (query-buffer b opts)))
       (when floats (set-pieces! session b 0 floats opts))
+      (when refill (ledger/refill-with! (:ledger session) (:id b) refill))
       b
       (catch Throwable e
         (if (entities/never-sent? e)
@@ -139,8 +141,10 @@
   "A buffer that is not made yet: its `:entity`, and `:make!`, which makes it. `opts` as for
   `add-buffer!`, and checked."
   [s opts]
-  (options/check-call opts #{:frame-count :channel-count :path :start-frame :channels :samples :timeout-ms})
-  (let [what (fill-with opts)
+  (options/check-call opts #{:frame-count :channel-count :path :start-frame :channels :samples :restore-with :timeout-ms})
+  (let [refill (:restore-with opts)
+        _    (when-not (or (nil? refill) (ifn? refill)) (throw (invalid :restore-with refill "a function of the buffer, which fills it")))
+        what (cond-> (fill-with (dissoc opts :restore-with)) refill (assoc :refill refill))
         b    (entities/add-block s :buffer nil nil)]
     {:entity b, :make! #(make! s b what (select-keys opts [:timeout-ms]))}))
 
@@ -271,7 +275,7 @@
   "So many pieces may be on their way: a server's UDP socket holds some ten of them."
   6)
 
-(defn- set-pieces!
+(defn set-pieces!
   "Sets successive samples from place `start` on, piece by piece, each with a fence of its
   own: a piece that is lost on the way is not answered."
   [session b start ^floats floats {:keys [timeout-ms]}]

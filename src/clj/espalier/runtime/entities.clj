@@ -15,6 +15,7 @@
   (:import
    (espalier.kernel BlockIds NodeIds)
    (espalier.model.entity Entity)
+   (java.util Set)
    (java.util.concurrent ConcurrentHashMap)
    (java.util.concurrent.atomic AtomicBoolean AtomicLong)))
 
@@ -69,6 +70,12 @@
     (or (zero? (long (.-born e)))
         (= (.-born e) (.get ^ConcurrentHashMap (:taken session) [(space-of e) (.-id e)])))))
 
+(defn of-login?
+  "Whether an entity is of the login `session`, or of one that this has been restored from."
+  [session ^Entity e]
+  (or (= (.-era e) (:era session))
+      (.contains ^Set (:eras session) (.-era e))))
+
 (defn resolve-in
   "The id of an entity for the server of `s`, whose login is `session`.
 
@@ -76,7 +83,7 @@
   `:espalier.error/freed-entity`."
   [s session ^Entity e]
   (when-not (identical? s (.-server e)) (throw (foreign e s)))
-  (when-not (= (.-era e) (:era session)) (throw (dead e)))
+  (when-not (of-login? session e) (throw (dead e)))
   (when-not (there? session e) (throw (freed e)))
   (.-id e))
 
@@ -102,12 +109,16 @@
         known   #(mirror/known (:mirror session))
         session (assoc session
                        :era (.incrementAndGet ^AtomicLong eras)
+                       ;; Those of earlier logins that this one was restored from: their entities are valid.
+                       :eras (ConcurrentHashMap/newKeySet)
                        :taken (ConcurrentHashMap.)
                        :node-ids (:nodes (:ids session))
                        :births (AtomicLong.)
                        :declared (declared/memory)
                        ;; By name the SynthDefs that were sent from here, values.
                        :defined (atom {})
+                       ;; And of those that were freed, what still plays.
+                       :undefined (atom {})
                        :maximum-node-count maximum-node-count
                        ;; What this server was seen to have for SynthDefs, and the names of those that it may not have taken. Of
                        ;; another's, and where it has loaded some at boot, which may have given it more wires, the options do not tell.
@@ -146,7 +157,7 @@
   (when-not (and (entity? e) (contains? kinds (:kind e)))
     (throw (no-entity e kinds)))
   (let [session (handle/live (:server e))]
-    (when-not (= (:era e) (:era session)) (throw (dead e)))
+    (when-not (of-login? session e) (throw (dead e)))
     session))
 
 (defn live-entity
@@ -178,8 +189,10 @@
   node has come of it.
 
   Throws `:espalier.error/no-free-ids`."
-  [session]
-  (try (.nextPermanent ^NodeIds (:nodes (:ids session)))
+  [{:keys [ids ^ConcurrentHashMap node-births]}]
+  ;; One that was given by hand may be in the way.
+  (try (loop [id (.nextPermanent ^NodeIds (:nodes ids))]
+         (if (.containsKey node-births (long id)) (recur (.nextPermanent ^NodeIds (:nodes ids))) id))
        (catch IllegalStateException e
          (throw (error/error :no-free-ids (str (ex-message e) "; (sc/free! …) gives back, and other nodes need none.") {:space :permanent-nodes} e)))))
 
@@ -338,10 +351,13 @@
   (entity/entity :bus-group id s (:era (handle/live s)) 0 {:rate :audio, :count n}))
 
 (defn known-block
-  "An entity for one buffer or bus that is taken, `kind` :buffer or :bus."
-  [s session kind rate id]
-  (let [space (space-of {:kind kind, :rate rate})]
-    (entity/entity kind id s (:era session) (.getOrDefault ^ConcurrentHashMap (:taken session) [space id] 0) (when rate {:rate rate}))))
+  "An entity for one buffer or bus that is taken, `kind` :buffer or :bus, or for a group of `n`."
+  ([s session kind rate id] (known-block s session kind rate id nil))
+  ([s session kind rate id n]
+   (let [space (space-of {:kind kind, :rate rate})]
+     (entity/entity (if n (keyword (str (name kind) "-group")) kind)
+                    id s (:era session) (.getOrDefault ^ConcurrentHashMap (:taken session) [space id] 0)
+                    (cond-> nil rate (assoc :rate rate) n (assoc :count n))))))
 
 (defn taken-buses
   "By rate, the numbers of the buses that are taken, sorted."
@@ -353,3 +369,46 @@
               buses))
           {:control (sorted-set), :audio (sorted-set)}
           (keys (:taken session))))
+
+;; ---- a login that is restored from another
+
+(defn blocks
+  "What is taken of each space, :buffer, :control-bus and :audio-bus: by its first number, in
+  order, `[first-number count]` each."
+  [{:keys [^ConcurrentHashMap taken] :as session}]
+  (into {}
+        (map (fn [space]
+               (let [ids (ids-of session space)]
+                 [space (into []
+                              (comp (filter (fn [[k]] (= space k)))
+                                    (map second)
+                                    (keep (fn [id] (let [n (.sizeOf ids (int id))] (when (pos? n) [id n])))))
+                              (sort (keys taken)))])))
+        (keys spaces)))
+
+(defn claim-block!
+  "Takes `n` numbers of a space, from `id` on where they are free and this client's, else
+  others; returns the first, or nil where none are left. `born` is whose they were."
+  [session space id n born]
+  (let [ids (ids-of session space)
+        id  (if (.claim ids (int id) (int n)) id (let [other (.allocate ids (int n))] (when (.isPresent other) (.getAsInt other))))]
+    (when id
+      (take! session space (long id) n (or born (birth session)))
+      (long id))))
+
+(defn legacy
+  "What a login leaves to one that is restored from it, so that its entities stay valid."
+  [{:keys [era ^Set eras ^AtomicLong births ^ConcurrentHashMap node-births ^ConcurrentHashMap taken]}]
+  {:eras (conj (set eras) era), :birth-count (.get births), :nodes (into {} node-births), :blocks (into {} taken)})
+
+(defn inherit!
+  "Has the entities of a `legacy` be valid in this login, as soon as what they are of is there."
+  [{:keys [^Set eras ^AtomicLong births]} {earlier :eras, :keys [birth-count]}]
+  (.updateAndGet births (reify java.util.function.LongUnaryOperator (applyAsLong [_ n] (max n (long birth-count)))))
+  (.addAll eras earlier))
+
+(defn inherit-node!
+  "Has the entities of a `legacy` that are of a node be valid for the one with its id."
+  [{:keys [^ConcurrentHashMap node-births]} {:keys [nodes]} id]
+  (when-let [born (get nodes id)]
+    (.put node-births id born)))

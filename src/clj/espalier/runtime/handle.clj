@@ -29,7 +29,7 @@
 (deftype Server
   [options                   ; as given to `server`; a boot's own are merged over them
    dispatcher
-   state                     ; atom: :status, and while it lives :options :process :jack :session :watch
+   state                     ; atom: see `state` below
    listeners                 ; atom: id -> {:events, a set or nil for all; :worker}
    trace                     ; the last packets
    log                       ; the last events, and what the server printed
@@ -45,8 +45,10 @@
 
 (defn state
   "Where the handle stands, a map: `:status`, and while it lives `:options`,
-  `:process`, `:jack`, `:session`, `:watch`; `:lost` says why it was lost, and
-  `:last-options` with what it had been booted.
+  `:process`, `:jack`, `:session`, `:watch`, and of one that was restored
+  `:restored`. `:lost` says why it was lost, `:last-options` with what it had been
+  booted, `:kept` what is remembered of it, `:restoring` a promise that is delivered when it was restored, or was
+  not, by `:healing`.
 
   Throws `:espalier.error/no-handle` for anything that is no handle."
   [s]
@@ -73,7 +75,8 @@
   "The names of all lifecycle events; `espalier.core/on-lifecycle!` tells their order."
   #{:booting :process-booted :connecting :connected :booted :connect-failed :boot-failed :disconnecting :disconnected
     :quitting :process-quit :quit :process-died :server-silent :connection-closed :lost :woke :command-failed
-    :handler-failed :handler-behind :malformed-packet :late :reconcile-failed :drifted})
+    :handler-failed :handler-behind :malformed-packet :late :reconcile-failed :drifted
+    :server-slow :restoring :restored :restore-failed})
 
 (defn check-events
   "The names of events as a set, of one or a collection.
@@ -92,10 +95,9 @@
 (defn- handler
   "A handler as a function: Java has `Consumer`s."
   [f]
-  (cond
-    (ifn? f)               f
-    (instance? Consumer f) (fn [x] (.accept ^Consumer f x))
-    :else (throw (error/error :no-function (str "A handler is a function of one argument, or a Consumer, not " (pr-str f) ".") {:handler f}))))
+  (if (instance? Consumer f)
+    (fn [x] (.accept ^Consumer f x))
+    (error/check-function "A handler is a function of one argument, or a Consumer" f)))
 
 (defn on-lifecycle!
   "See `espalier.core/on-lifecycle!`; `wanted` of nil is all events."
@@ -174,12 +176,14 @@
   "One line: status, and the command line of a server of ours, or the address of
   another's."
   [^Server s]
-  (let [{:keys [status session process options]} @(.-state s)
+  (let [{:keys [status session process options kept]} @(.-state s)
         shown (str/upper-case (name status))]
     (cond
       process (str "#<Server " shown " [" (str/join " " (.command ^RunningServer process)) "]>")
       session (str "#<Server " shown " [" (name (:engine session)) " at " (:ip-address options) ":" (:port options)
                    " (" (name (:protocol options)) "), client " (:client-id session) " of " (:maximum-logins session) "]>")
+      (and options kept (not (:owner? kept)))
+              (str "#<Server " shown " [" (:ip-address options) ":" (:port options) "]>")
       :else   (str "#<Server " shown " [" (command-line s) "]>"))))
 
 (defn offline
@@ -187,18 +191,38 @@
   [^Server s]
   (let [{:keys [status lost]} @(.-state s)]
     (error/error :server-offline
-                 (if lost
-                   (str "The server was lost: " lost ".")
-                   (str "The server is " (name status) ". (sc/boot! s) boots it, (sc/connect! s) logs in where one runs."))
+                 (cond
+                   (= :restoring status) (str "The server is being restored, for it was lost: " lost ". {:when-restoring :wait} has calls wait meanwhile.")
+                   lost                  (str "The server was lost: " lost ".")
+                   :else                 (str "The server is " (name status) ". (sc/boot! s) boots it, (sc/connect! s) logs in where one runs."))
                  {:status status, :lost lost})))
 
+(def ^{:dynamic true
+       :doc "The handle that this thread restores, or nil: for it alone the server is online already."}
+  *restores*
+  nil)
+
+(defn- once-restored
+  "The session of a handle that is being restored, when it is, for a call that waits; else
+  nil."
+  [^Server s {:keys [restoring options]}]
+  ;; Who holds the lock would wait for himself.
+  (when (and (= :wait (:when-restoring options)) (not (.isHeldByCurrentThread ^ReentrantLock (.-lock s))))
+    (deref restoring (:timeout-ms options) nil)
+    (let [{:keys [status session]} @(.-state s)]
+      (when (= :online status) session))))
+
 (defn live
-  "The session of a handle that is online.
+  "The session of a handle that is online. While it is restored, a call waits for that where
+  the option `:when-restoring` says so.
 
   Throws `:espalier.error/server-offline`."
   [s]
-  (let [{:keys [status session]} (state s)]
-    (if (= :online status) session (throw (offline s)))))
+  (let [{:keys [status session restoring] :as stands} (state s)]
+    (or (cond
+          (or (= :online status) (identical? s *restores*)) session
+          restoring                                         (once-restored s stands))
+        (throw (offline s)))))
 
 (defn- beginning
   "A message, or how one begins, as a vector.
@@ -208,7 +232,7 @@
   (if (and (sequential? x) (string? (first x)))
     (vec x)
     (throw (error/error :invalid-message (str "A message is a vector that begins with its address, [\"/sync\" 1] for example, and so is the beginning of"
-                                              " a reply; this is neither: " (binding [*print-length* 8] (pr-str x)) ".")
+                                              " a reply; this is neither: " (error/shown x) ".")
                         {:message x}))))
 
 (defn request!
@@ -266,8 +290,13 @@
   (swap! (.-state s) (fn [old] (merge old more {:status status})))
   (note-online! s status))
 
+(defn hold!
+  "Notes what the handle has, `more`, while its status stays."
+  [^Server s more]
+  (swap! (.-state s) merge more))
+
 (defn leave!
-  "Back to a handle without a server; `status` is :offline or :lost."
+  "Back to a handle that has nothing but what is in `more`."
   [^Server s status & [more]]
   (reset! (.-state s) (merge {:status status} more))
   (note-online! s status))

@@ -83,7 +83,7 @@
   "The session in which an entity is, or nil."
   [^Entity e]
   (let [session (handle/session (.-server e))]
-    (when (and session (= (.-era e) (:era session)) (value-or false #(entities/resolve-in (.-server e) session e)))
+    (when (and session (entities/of-login? session e) (value-or false #(entities/resolve-in (.-server e) session e)))
       session)))
 
 (defn- node-map [s {:keys [mirror] :as session} ^Entity e]
@@ -168,11 +168,12 @@
 (extend-type Server
   protocols/Datafiable
   (datafy [^Server s]
-    (let [{:keys [status session process lost]} (handle/state s)
+    (let [{:keys [status session process lost restored]} (handle/state s)
           warnings (value-or [] #(options/warnings (handle/effective-options s)))]
       (cond-> {:status status, :options (options-of s), :owner? (handle/owner? s)
                :log    (model.log/shown (log/entries (handle/log-of s) {}))}
         (seq warnings) (assoc :warnings warnings)
         process (assoc :pid (handle/pid process) :command (vec (.command ^RunningServer process)))
         session (merge (login-data s session))
+        restored (assoc :restored (:report restored))
         lost    (assoc :lost lost)))))

@@ -19,7 +19,7 @@
    [espalier.runtime.tree-query :as tree-query])
   (:import
    (clojure.lang ExceptionInfo)
-   (espalier.kernel ServerProcess ServerProcess$Line)
+   (espalier.kernel RunningServer ServerProcess$Line)
    (espalier.runtime.inspector_page Page)))
 
 (set! *warn-on-reflection* true)
@@ -47,7 +47,7 @@
           current (or (handle/process (.-server p)) process)]
       (when current
         (let [before (if (identical? current process) lines [])
-              now    (vec (.output ^ServerProcess current))]
+              now    (vec (.output ^RunningServer current))]
           (when-not (identical? (peek before) (peek now))
             (run! (fn [^ServerProcess$Line line]
                     (when-not (str/blank? (.text line))

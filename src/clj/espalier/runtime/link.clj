@@ -8,7 +8,7 @@
    [espalier.model.error :as error]
    [espalier.runtime.clock :as clock])
   (:import
-   (espalier.kernel Link LinkListener OscBundle OscMessage OscPacket PacketTooLargeException ServerBehindException TcpLink UdpLink)
+   (espalier.kernel BadPacketException Link LinkListener OscBundle OscCodec OscMessage OscPacket PacketTooLargeException ServerBehindException TcpLink UdpLink)
    (java.io IOException)
    (java.net InetAddress InetSocketAddress NetworkInterface)
    (java.time Duration)
@@ -102,6 +102,13 @@
   (if (instance? OscMessage p)
     [p]
     (mapcat messages (.packets ^OscBundle p))))
+
+(defn embedded
+  "The kernel packet that a blob is, a completion message, or nil."
+  ^OscPacket [^bytes blob]
+  (when (and (< 7 (alength blob)) (contains? #{(int \/) (int \#)} (int (aget blob 0))))
+    (try (.decode (OscCodec. 65536) (aclone blob) 0 (alength blob))
+         (catch BadPacketException _))))
 
 (defn open
   "Opens a link to a server and returns it.

@@ -110,7 +110,7 @@
   [session root {:keys [synthdefs pending]}]
   (with-pending (own-rows session root (confirmed-rows session root synthdefs)) pending))
 
-(defn- settle!
+(defn settle!
   "Waits for what is on its way, and has the mirror looked over where it may be wrong."
   [{:keys [mirror timeout-ms] :as session}]
   (declared/forget-pending! session (.minusMillis (clock/now (:clock session)) (+ 1000 (long timeout-ms))))
@@ -623,7 +623,7 @@
                    ">"))
     (print-method (into {} plan) w)))
 
-(defn- live
+(defn live
   "The session for a call, whose every wait takes as long as the call's options say."
   [s {:keys [timeout-ms]}]
   (cond-> (handle/live s)
@@ -695,7 +695,7 @@
           (throw (error/error :not-declared (str "Nothing is declared of group " (pr-str id) ". (sc/reconcile! s tree {:root …}) declares it.") {:root root})))
         [id]))))
 
-(defn- told-rows
+(defn told-rows
   "The rows of a root as the server tells it, with its controls. What it cannot tell is as
   it is expected: triggers, and, of a group too large for one reply, which controls are
   mapped."

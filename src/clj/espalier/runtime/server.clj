@@ -1,7 +1,8 @@
 (ns espalier.runtime.server
-  "The life of a handle: offline, booting, online, quitting, lost. Each function
+  "The life of a handle: offline, booting, online, quitting, restoring, lost. Each function
   that `espalier.core` has under the same name is documented there."
   (:require
+   [espalier.model.backoff :as backoff]
    [espalier.model.error :as error]
    [espalier.model.options :as options]
    [espalier.model.watch :as watch]
@@ -12,9 +13,12 @@
    [espalier.runtime.dispatch :as dispatch]
    [espalier.runtime.entities :as entities]
    [espalier.runtime.executable :as executable]
+   [espalier.runtime.handle :as handle :refer [become! effective-options emit! hold! leave! live locked offline owner? process status]]
+   [espalier.runtime.healing :as healing]
    [espalier.runtime.health :as health]
-   [espalier.runtime.handle :as handle :refer [become! effective-options emit! leave! live locked offline owner? process status]]
    [espalier.runtime.link :as link]
+   [espalier.runtime.mirror :as mirror]
+   [espalier.runtime.restoration :as restoration]
    [espalier.runtime.session :as session]
    [espalier.runtime.trace :as trace]
    [espalier.runtime.tree-query :as tree-query]
@@ -33,46 +37,88 @@
 (defn- stop-watch! [{:keys [^CountDownLatch watch]}]
   (some-> watch .countDown))
 
+(defn- remembered
+  "What the next login must know to be the same: who we are, and what
+  `espalier.runtime.restoration` remembers, or the exception that it threw."
+  [s {:keys [owner? client-id]}]
+  {:owner?    owner?
+   :client-id client-id
+   ;; A loss must be dealt with all the same.
+   :memory    (try (restoration/remember s) (catch Exception e e))})
+
+(defn- what-next
+  "What brings a lost server back."
+  [s {:keys [owner?]}]
+  (cond
+    (not= :offline (:on-lost (effective-options s))) ""
+    owner? "; (sc/boot! s) boots it again"
+    :else  (str "; (sc/connect! s {:port " (:port (effective-options s)) "}) logs in again where it runs")))
+
+(defn- trouble
+  "What is stopped of a server of ours, in words; nil where nothing is known to be."
+  [{:keys [^RunningServer process jack]}]
+  (if (and process (.isStopped process))
+    "its process is stopped"
+    (audio/trouble jack)))
+
+(declare restore-once!)
+
+(defn- heal!
+  "Has restored what was just lost; `by-itself?` says that nothing from without is known to
+  have ended it."
+  [^Server s h loss {:keys [attempts at-ms]} by-itself?]
+  (healing/begin! s h loss
+                  (fn [attempt] (restore-once! s h attempt))
+                  (backoff/first-attempt attempts (- (session/milliseconds) (long (or at-ms 0))) by-itself?)))
+
 (defn- lost!
   "The server of `session` is gone or as good as gone: `event` says how, `why` in
-  words. Does nothing where the handle has gone on meanwhile."
-  [^Server s session event why data]
-  (locked s
-    (fn []
-      (let [{:keys [status jack options] ^RunningServer process :process current :session :as state} @(.-state s)]
-        (when (and (= :online status) (identical? session current))
-          (leave! s :lost {:lost why, :last-options options})
-          (stop-watch! state)
-          (emit! s event data)
-          (session/abandon! session (offline s))
-          (let [killed? (and process (.isAlive process))]
-            (boot/kill! process)
-            (audio/stop-dummy! jack)
-            (when killed? (emit! s :process-quit)))
-          (emit! s :disconnected)
-          (emit! s :lost {:why why}))))))
+  words. Does nothing where the handle has gone on meanwhile.
+
+  `wanted?`  whether that was meant to be: then nothing is restored"
+  ([s session event why data] (lost! s session event why data false))
+  ([^Server s session event why data wanted?]
+   (locked s
+     (fn []
+       (let [{:keys [status jack options restored] ^RunningServer process :process current :session :as state} @(.-state s)]
+         (when (and (= :online status) (identical? session current))
+           (let [heals? (and (not wanted?) (not= :offline (:on-lost options)))
+                 loss   {:lost why, :last-options options, :kept (remembered s session)}
+                 ;; Killed, or without its JACK: that would not come again from what is restored.
+                 by-itself? (and process (not= 137 (:exit-code data)) (not (trouble state)))
+                 h      (healing/healing)]
+             (if heals?
+               ;; JACK takes its time to end and to start; one that is well serves the next as well.
+               (leave! s :restoring (assoc loss :options options, :jack jack, :healing h, :restoring (healing/over h)))
+               (leave! s :lost loss))
+             (stop-watch! state)
+             (emit! s event data)
+             (session/abandon! session (offline s))
+             (let [alive? (and process (.isAlive process))]
+               (boot/kill! process)
+               (when-not heals? (audio/stop-dummy! jack))
+               (when alive? (emit! s :process-quit)))
+             (emit! s :disconnected)
+             (if heals?
+               (heal! s h (assoc data :event event, :why why) restored by-itself?)
+               (emit! s :lost {:why why})))))))))
 
 (defn- process-ended! [^Server s ^RunningServer process ^ServerProcess$Exit exit]
   (let [{:keys [status session] current :process} @(.-state s)]
     (when (identical? process current)
-      (let [how (str "(" exit ")" (some->> (.orElse (.failure process) nil) (str ": ")) "; (sc/boot! s) boots it again")]
+      (let [how (str "(" exit ")" (some->> (.orElse (.failure process) nil) (str ": ")) (what-next s {:owner? true}))]
         ;; Before the lock: whoever holds it may be waiting for this very server.
         (dispatch/fail-all! (.-dispatcher s)
-                            (if (= :booting status)
+                            (if (contains? #{:booting :restoring} status)
                               (error/error :server-cannot-boot (str "The server ended while booting " how)
                                            {:reason :process-ended, :exit-code (.code exit)})
                               (error/error :server-offline (str "The server ended " how ".")
                                            {:status status, :exit-code (.code exit)})))
         (when (= :online status)
           (lost! s session :process-died (str "its process ended " how)
-                 {:exit-code (.code exit), :reason (.reason process)}))))))
-
-(defn- what-next
-  "What brings a lost server back."
-  [s {:keys [owner?]}]
-  (if owner?
-    "; (sc/boot! s) boots it again"
-    (str "; (sc/connect! s {:port " (:port (effective-options s)) "}) logs in again where it runs")))
+                 {:exit-code (.code exit), :reason (.reason process)}
+                 ;; By `kill-all!`, for whoever else asks is not online any more.
+                 (.wasAsked exit)))))))
 
 (defn- port-closed!
   "The machine of another's server says that nobody listens there any more. Of our
@@ -92,23 +138,39 @@
                           (catch TimeoutException _ false)))
         (lost! s session :connection-closed (str "the connection ended: " (ex-message cause) (what-next s session)) {:error cause})))))
 
+(defn- look-after-silence!
+  "What came meanwhile may be lost; of another's server we may have missed that it is a
+  new one, which knows nothing of us."
+  [^Server s {:keys [owner? timeout-ms] :as session}]
+  (if (or owner? (= :tcp (:protocol session)) (session/known? session timeout-ms))
+    (mirror/repair! (:mirror session) nil)
+    (lost! s session :connection-closed (str "another server answers in its place" (what-next s session)) {})))
+
 (defn- start-watch!
   "Asks for the status at an interval, and notices silence."
-  [^Server s {:keys [^AtomicLong heard link] :as session}
-   {:keys [watch-interval-ms watch-patience-ms port]}]
-  (let [stop (CountDownLatch. 1)
+  [^Server s {:keys [^AtomicLong heard link owner?] :as session}
+   {:keys [port] :as options}]
+  (let [{:keys [interval-ms patience-ms stopped-ms] :as settings} (watch/settings options owner?)
+        stop (CountDownLatch. 1)
         ;; By a worker, for a TCP connection that is full blocks whoever sends.
         ping (worker/worker (fn [_] (link/send-at-once! link ["/status"])) (fn [_]))
+        look (worker/worker (fn [_] (look-after-silence! s session)) (fn [_]))
         tick (fn [w]
-               (when-not (.await stop watch-interval-ms TimeUnit/MILLISECONDS)
-                 (let [{:keys [action] :as w} (watch/step w (session/milliseconds) (.get heard))]
+               (when-not (.await stop interval-ms TimeUnit/MILLISECONDS)
+                 (let [stopped (when stopped-ms (trouble @(.-state s)))
+                       {:keys [action stopped silent-ms] :as w} (watch/step w (session/milliseconds) (.get heard) stopped)]
                    (if (= :lost action)
-                     (lost! s session :server-silent (str "it has said nothing for " watch-patience-ms " ms" (what-next s session))
-                            {:patience-ms watch-patience-ms})
-                     (do (when (= :woke action) (emit! s :woke (select-keys w [:asleep-ms])))
+                     (lost! s session :server-silent
+                            (str (if stopped (str stopped ", and it") "it") " has said nothing for " (if stopped silent-ms patience-ms) " ms" (what-next s session))
+                            (cond-> {:patience-ms (if stopped stopped-ms patience-ms)} stopped (assoc :reason stopped)))
+                     (do (case action
+                           :woke (emit! s :woke (select-keys w [:asleep-ms]))
+                           :slow (emit! s :server-slow (select-keys w [:silent-ms]))
+                           nil)
                          (worker/offer! ping :ping)
+                         (when (contains? #{:woke :again} action) (worker/offer! look :look))
                          w)))))]
-    (doto (Thread. #(loop [w (watch/start (session/milliseconds) watch-interval-ms watch-patience-ms)]
+    (doto (Thread. #(loop [w (watch/start (session/milliseconds) settings)]
                       (when-let [w (tick w)] (recur w)))
                    (str "espalier-watch-" port))
       (.setDaemon true)
@@ -118,13 +180,15 @@
 ;; ---- boot and connect
 
 (defn- refuse-online [^Server s verb]
-  (when (#{:online :booting :quitting} (status s))
+  (when (#{:online :booting :quitting :restoring} (status s))
     (throw (error/error :server-online
                         (str "The server is " (name (status s)) " already; it cannot " verb " again. (sc/reboot! s) boots it anew,"
                              " (sc/quit! s) or (sc/disconnect! s) ends it first.")
                         {:status (status s)}))))
 
-(defn- open-session! [^Server s opts owner?]
+(defn- open-session!
+  "Logs in, as whom `kept` remembers where that is not nil."
+  [^Server s opts owner? kept]
   (emit! s :connecting)
   (health/clear! (handle/health-of s))
   (try
@@ -133,7 +197,8 @@
                (entities/login
                  s opts
                  (session/open! (.-dispatcher s) opts (options/engine opts) owner?
-                   {:clock          (if-let [process (handle/process s)] (.clock process) clock/wall)
+                   {:wish           (:client-id kept)
+                    :clock          (if-let [process (handle/process s)] (.clock process) clock/wall)
                     :health         (handle/health-of s)
                     :mend!          tree-query/mend!
                     :on-packet      #(trace/add! (.-trace s) :received %)
@@ -152,26 +217,79 @@
       (emit! s :connect-failed {:error e})
       (throw e))))
 
-(defn- online! [^Server s session opts]
-  (become! s :online {:session session})
-  (become! s :online {:watch (start-watch! s session opts)})
-  (emit! s :connected))
+(defn- not-restored [^Throwable e]
+  (error/error :server-not-restored (str "What was there could not be made again: " (ex-message e)) {} e))
+
+(defn- restore!
+  "Makes all as it was when `kept` was remembered; returns the report. Nobody else has the
+  session as yet.
+
+  Throws `:espalier.error/server-not-restored`, and `:espalier.error/server-cannot-boot`
+  where a server of ours ends meanwhile."
+  [s {:keys [owner?] :as session} opts {:keys [memory]}]
+  (try
+    (when (instance? Throwable memory) (throw memory))
+    ;; On a server that has lived on, what is left of us is in the way.
+    (when-not owner? (session/clear! session opts))
+    (binding [handle/*restores* s]
+      (restoration/restore-login! s memory {:by-hand (:restore-by-hand opts)}))
+    (catch InterruptedException e (throw e))
+    (catch Exception e
+      (throw (if (= :espalier.error/server-cannot-boot (error/code e)) e (not-restored e))))))
+
+(defn- log-in!
+  "Logs in, restores what is `kept`, unless that is nil, and is online then."
+  [^Server s opts owner? {:keys [attempt] :as kept}]
+  (let [session (open-session! s opts owner? kept)
+        _       (hold! s {:session session})
+        report  (when kept (restore! s session opts kept))]
+    (become! s :online {:restored (when kept {:attempts attempt, :at-ms (session/milliseconds), :report report})
+                        :healing nil, :restoring nil, :lost nil, :kept nil, :last-options nil})
+    (hold! s {:watch (start-watch! s session opts)})
+    (when kept (emit! s :restored {:report report}))
+    (emit! s :connected)))
 
 (defn- start!
-  "Starts what must run, and logs in."
-  [^Server s opts executable]
+  "Starts what must run, logs in, and restores what is `kept`, unless that is nil."
+  [^Server s opts executable kept]
   (boot/check-port! opts)
   (let [^RunningServer process (boot/boot-process! s opts executable #(process-ended! s %1 %2))]
     (emit! s :process-booted {:pid (handle/pid process)})
-    (online! s (open-session! s opts true) opts)
+    (log-in! s opts true kept)
     (emit! s :booted)
     ;; It may have died before it was online, when nobody minded.
     (when-not (.isAlive process)
       (process-ended! s process (.get (.exit process) 1 TimeUnit/SECONDS)))))
 
-(defn boot!
-  "See `espalier.core/boot!`."
-  [^Server s boot-options]
+(defn- boot-failed!
+  "Ends what a boot has begun that failed with `e`, and returns the error of that. The
+  handle is left in `status` with `more`; the JACK server in it goes on."
+  [^Server s opts ^Throwable e status more]
+  (let [{:keys [jack session] ^RunningServer process :process :as state} @(.-state s)
+        e (if (or (nil? process) (not (instance? Exception e)) (instance? InterruptedException e)
+                  (contains? #{:espalier.error/server-cannot-boot :espalier.error/server-not-restored} (error/code e)))
+            e
+            (boot/login-failure process jack opts e))]
+    (stop-watch! state)
+    (leave! s status more)
+    (when session (session/abandon! session e))
+    (boot/kill! process)
+    (when-not (:jack more) (audio/stop-dummy! jack))
+    (when process (emit! s :process-quit))
+    (emit! s :boot-failed {:error e})
+    e))
+
+(defn- connect-failed!
+  "Logs out again from a server on which `e` came in the way."
+  [^Server s {:keys [timeout-ms]} status more]
+  (let [{:keys [session] :as state} @(.-state s)]
+    (stop-watch! state)
+    (leave! s status more)
+    (when session (session/close! session timeout-ms))))
+
+(defn- boot-as!
+  "Boots, and restores what is `kept`, unless that is nil."
+  [^Server s boot-options kept]
   (locked s
     (fn []
       (refuse-online s "boot")
@@ -182,21 +300,15 @@
         (emit! s :booting (assoc (select-keys opts [:ip-address :port :protocol])
                                  :warnings (options/warnings opts (executable/platform))))
         (try
-          (boot/alone-on-port opts #(start! s opts executable))
+          (boot/alone-on-port opts #(start! s opts executable kept))
           s
           (catch Throwable e
-            (let [{:keys [jack] ^RunningServer process :process :as state} @(.-state s)
-                  e (if (or (nil? process) (not (instance? Exception e)) (instance? InterruptedException e)
-                            (= :espalier.error/server-cannot-boot (error/code e)))
-                      e
-                      (boot/login-failure process jack opts e))]
-              (stop-watch! state)
-              (leave! s :offline)
-              (boot/kill! process)
-              (audio/stop-dummy! jack)
-              (when process (emit! s :process-quit))
-              (emit! s :boot-failed {:error e})
-              (throw e))))))))
+            (throw (boot-failed! s opts e :offline (when kept {:kept kept, :last-options opts})))))))))
+
+(defn boot!
+  "See `espalier.core/boot!`."
+  [s boot-options]
+  (boot-as! s boot-options nil))
 
 (defn connect!
   "See `espalier.core/connect!`."
@@ -207,11 +319,34 @@
       (let [opts (options/check (handle/merged s connect-options))]
         (leave! s :booting {:options opts})
         (try
-          (online! s (open-session! s opts false) opts)
+          (log-in! s opts false nil)
           s
           (catch Throwable e
-            (leave! s :offline)
+            (connect-failed! s opts :offline nil)
             (throw e)))))))
+
+(defn- restore-once!
+  "One attempt to bring back what was lost, unless the handle has gone on meanwhile."
+  [^Server s h attempt]
+  (locked s
+    (fn []
+      (when (healing/under-way? s h)
+        (let [{:keys [options kept] :as lost} @(.-state s)
+              kept (assoc kept :attempt attempt)
+              lost (select-keys lost [:options :lost :last-options :kept :healing :restoring])]
+          (if (:owner? kept)
+            (try
+              (healing/interruptible h (fn [] (boot/alone-on-port options #(start! s options (:executable options) kept))))
+              (catch Throwable e
+                (let [{:keys [jack]} @(.-state s)]
+                  (throw (boot-failed! s options e :restoring
+                                       (cond-> lost
+                                         (and jack (= :port-taken (:reason (ex-data e)))) (assoc :jack jack)))))))
+            (try
+              (healing/interruptible h #(log-in! s options false kept))
+              (catch Throwable e
+                (connect-failed! s options :restoring lost)
+                (throw e)))))))))
 
 ;; ---- disconnect, quit, reboot, reset
 
@@ -222,6 +357,7 @@
 (defn disconnect!
   "See `espalier.core/disconnect!`."
   [^Server s]
+  (healing/stop! s)
   (locked s
     (fn []
       (let [{:keys [status session options] :as state} @(.-state s)]
@@ -251,6 +387,7 @@
 (defn quit!
   "See `espalier.core/quit!`."
   [^Server s force?]
+  (healing/stop! s)
   (locked s
     (fn []
       (let [{:keys [status session process jack] :as state} @(.-state s)]
@@ -275,16 +412,23 @@
 
 (defn reboot!
   "See `espalier.core/reboot!`."
-  [^Server s]
+  [^Server s {:keys [restore] :as opts}]
+  (options/check-call opts #{:restore})
+  (healing/stop! s)
   (locked s
     (fn []
-      (let [{:keys [options last-options]} @(.-state s)]
+      (let [{:keys [status options last-options session kept]} @(.-state s)
+            opts     (or options last-options {})
+            restore? (if (nil? restore) (not (contains? #{nil :offline} (:on-lost opts))) restore)
+            kept     (when restore? (if (= :online status) (remembered s session) kept))]
         (quit! s false)
-        (boot! s (or options last-options {}))))))
+        (boot-as! s opts kept)))))
 
 (defn reset-server!
   "See `espalier.core/reset-server!`."
   [^Server s]
+  ;; Who holds the lock cannot wait for what is restored.
+  (live s)
   (locked s
     (fn []
       (let [session (live s)]
@@ -297,6 +441,7 @@
   [^Server s]
   ;; An interrupt must not keep a server alive that nobody holds any more.
   (let [interrupted? (Thread/interrupted)]
+    (healing/stop! s)
     (try (locked s #(if (owner? s) (quit! s false) (disconnect! s)))
          (finally (when interrupted? (.interrupt (Thread/currentThread))))))
   nil)

@@ -13,6 +13,7 @@
    [espalier.model.state :as state]
    [espalier.runtime.dispatch :as dispatch]
    [espalier.runtime.health :as health]
+   [espalier.runtime.ledger :as ledger]
    [espalier.runtime.link :as link]
    [espalier.runtime.mirror :as mirror]
    [espalier.runtime.pace :as pace]
@@ -269,13 +270,15 @@
                     "By TCP, scsynth tells only one client apart: disconnect the other, or connect by UDP.")
                (select-keys options [:protocol :ip-address :port])))
 
-(defn- ask-login! [session]
+(defn- ask-login!
+  "`wish` is the client id that we had before, or nil."
+  [session wish]
   ;; With a number: the answer to a logout that our port's owner before us did not wait for has none.
-  (ask! session ["/notify" 1] ["/done" "/notify" nil]))
+  (ask! session (cond-> ["/notify" 1] wish (conj wish)) ["/done" "/notify" nil]))
 
 (defn- login
   "`{:client-id …, :maximum-logins …}` as the server has it."
-  [session waiter {:keys [protocol timeout-ms] :as options}]
+  [session waiter {:keys [protocol timeout-ms] :as options} wish]
   (let [{:keys [already refused] :as granted} (message/login (answer session waiter timeout-ms))]
     (cond
       refused           (throw (too-many-clients options refused {:refused-by-server true}))
@@ -283,18 +286,19 @@
       (= :tcp protocol) (throw (already-registered options))
       ;; A dead client had our port: what it left is ended, then we are new.
       :else (do (request! session ["/notify" 0] ["/done" "/notify"] timeout-ms)
-                (message/login (answer session (ask-login! session) timeout-ms))))))
+                (message/login (answer session (ask-login! session wish) timeout-ms))))))
 
 (defn- query-register! [session {:keys [timeout-ms]}]
   (some-> (look! session ["/g_queryTree" register/group-id 0] ["/g_queryTree.reply" 0 register/group-id] timeout-ms)
           register/parse))
 
 (defn- claim!
-  "Claims a client id in the register; returns what `login` does, and the claim."
-  [session {:keys [timeout-ms] :as options} maximum-logins]
+  "Claims a client id in the register, `wish` where it is free; returns what `login` does,
+  and the claim."
+  [session {:keys [timeout-ms] :as options} maximum-logins wish]
   (loop [tries 100]
     (let [{:keys [claims] :as known} (query-register! session options)
-          client (register/free-client known maximum-logins)]
+          client (register/free-client known maximum-logins wish)]
       (when (or (nil? client) (zero? tries))
         (throw (too-many-clients options (str "all " maximum-logins " client ids are claimed: " (vec (keys claims))))))
       (let [claim (register/claim-id client (rand-int 1000000))]
@@ -311,13 +315,14 @@
 (defn- register!
   "The login on a server that counts none: `position` is our place in its list of
   clients, which says only whether we are alone."
-  [session options owner? position]
+  [session options owner? position wish]
   (let [own (:maximum-logins options)]
     (when (and owner? (> own 1))
       (run! #(link/send! (:link session) %) (register/rows own {})))
     (if-let [known (when (or (not owner?) (> own 1)) (query-register! session options))]
-      (claim! session options (or (:maximum-logins known) own))
-      (if (zero? position)
+      (claim! session options (or (:maximum-logins known) own) wish)
+      ;; Who was one of several may be here before the owner, who makes the register.
+      (if (and (zero? position) (zero? (or wish 0)))
         {:client-id 0, :maximum-logins 1}
         (throw (too-many-clients options "it was booted for one, and one is there"))))))
 
@@ -398,6 +403,8 @@
   `options`     as `espalier.model.options/check` returns them
   `engine`      what the server is taken for until it says
   `owner?`      whether we have booted it: then all default groups are made
+  `wish`        the client id that we had on the server before, which is taken again
+                where it is free, or nil
   `clock`       by which the server does what is to come
   `health`      what counts how well the link does
   `mend!`       called with the session and its mirror where that may be wrong
@@ -409,20 +416,22 @@
   Throws `:espalier.error/nobody-listens`, `:espalier.error/no-answer`,
   `:espalier.error/too-many-clients`, `:espalier.error/already-registered`; the
   link is closed then."
-  [dispatcher {:keys [protocol timeout-ms] :as options} engine owner? {:keys [clock health mend! on-packet on-sent on-malformed on-unreachable on-closed]}]
+  [dispatcher {:keys [protocol timeout-ms] :as options} engine owner? {:keys [wish clock health mend! on-packet on-sent on-malformed on-unreachable on-closed]}]
   (let [heard   (AtomicLong. (milliseconds))
         opened  (promise)
         mirror  (mirror/mirror (fn [m] (when-let [session (deref opened 0 nil)] (mend! session m))) clock)
+        ledger  (ledger/ledger mirror)
         link    (try
                   (link/open (target options)
                              {:packet      (fn [m]
                                              (.set heard (milliseconds))
                                              (on-packet m)
                                              (mirror/arrived! mirror m)
+                                             (ledger/arrived! ledger m)
                                              (when-let [session (and (frees-id? m) (deref opened 0 nil))]
                                                (id-freed! session m))
                                              (dispatch/arrived! dispatcher m))
-                              :sent        on-sent
+                              :sent        (fn [p] (on-sent p) (ledger/sent! ledger p))
                               :idle?       #(dispatch/idle? dispatcher)
                               :echo        #(second (dispatch/new-fence! dispatcher (or (:control-bus-channel-count options) 1) false))
                               :unread      (fn [] (pace/unread @opened))
@@ -431,22 +440,22 @@
                               :closed      on-closed})
                   (catch IOException e (throw (nobody-listens options e))))
         session {:dispatcher dispatcher, :link link, :heard heard, :owner? owner?, :clock clock
-                 :control-buses (:control-bus-channel-count options), :mirror mirror
+                 :control-buses (:control-bus-channel-count options), :mirror mirror, :ledger ledger
                  :health health, :since (Instant/now), :pending (pending/pending-bundles), :protocol protocol, :local? (link/local? link)}
         session (assoc session :dropped-before (health/dropped session))]
     (try
       ;; All is asked at once, for each answer takes one period of the audio or two.
       (let [asked-version (ask-version! session)
-            asked-login   (ask-login! session)
+            asked-login   (ask-login! session wish)
             expected      (:maximum-logins (options/effective options))
             asked-groups  (when owner? (ask-synced! session [(making-default-groups expected)]))
             program       (version session asked-version options engine)
             _             (.limitPackets ^Link link (get (engine/trait (:engine program) :max-packet-bytes) protocol))
-            granted       (login session asked-login options)
+            granted       (login session asked-login options wish)
             session       (merge session program
                                  (if (engine/trait (:engine program) :counts-logins?)
                                    granted
-                                   (register! session options owner? (:client-id granted))))
+                                   (register! session options owner? (:client-id granted) wish)))
             {:keys [client-id maximum-logins]} session]
         (when (>= client-id NodeIds/MAX_CLIENTS)
           (throw (too-many-clients options (str "it gave client id " client-id ", and only " NodeIds/MAX_CLIENTS
@@ -484,6 +493,16 @@
         (.close ^Link link)
         (dispatch/fail-all! dispatcher e)
         (throw e)))))
+
+(defn known?
+  "Whether the server still knows this login. One that has been booted at its place
+  meanwhile does not."
+  [{:keys [client-id link] :as session} timeout-ms]
+  (let [said (answer session (ask-login! session client-id) timeout-ms)
+        known? (= "/fail" (first said))]
+    ;; It has taken us for a new client.
+    (when-not known? (link/send! link ["/notify" 0]))
+    known?))
 
 (defn answers?
   "Whether a server answers at the address of the options, within `wait-ms`."

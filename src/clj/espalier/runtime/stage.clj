@@ -38,11 +38,13 @@
 
 (defn- up-to-date
   "What is on the stage now: voices that have ended by themselves are forgotten, and on
-  another login nothing plays, which can be undone."
-  [{:keys [synths era history] :as stage} session]
-  (if (= era (:era session))
+  another login nothing plays, which can be undone; unless it is one that has restored
+  what played."
+  [{:keys [synths era history] :as stage} {:keys [eras] :as session}]
+  (if (or (= era (:era session)) (contains? eras era))
     (let [ended (remove #(sounds? session (synths %)) (keys synths))]
       (assoc stage
+             :era     (:era session)
              :synths  (apply dissoc synths ended)
              :history (history/revise history #(without-voices % ended))))
     (assoc stage

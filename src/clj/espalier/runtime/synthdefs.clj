@@ -322,6 +322,13 @@
 (def ^:private names-at-once
   "So many names of 255 letters fit into any packet." 50)
 
+(defn- undefine!
+  "Notes that SynthDefs are gone, and keeps those of which something plays on."
+  [{:keys [mirror defined undefined]} names]
+  (let [playing     (into #{} (keep :def) (vals (:nodes (mirror/known mirror))))
+        [before _] (swap-vals! defined #(reduce dissoc % names))]
+    (swap! undefined (fn [known] (select-keys (merge known (select-keys before names)) playing)))))
+
 (defn free-synthdefs!
   "See `espalier.core/free-synthdefs!`."
   [s synthdefs opts]
@@ -333,6 +340,6 @@
       (moment/call-at s (moment/inner-options s opts) (fn [] (run! #(moment/request! s % {}) requests)))
       (moment/request! s (first requests) opts))
     (moment/afterwards! s (fn []
-                            (swap! (:defined session) #(reduce dissoc % (mapcat rest requests)))
+                            (undefine! session (mapcat rest requests))
                             (mirror/tell! (:mirror session) [:synthdefs-gone (mapcat rest requests)])))
     s))

@@ -8,7 +8,7 @@
    [espalier.runtime.link :as link]
    [espalier.runtime.origin :as origin])
   (:import
-   (espalier.kernel BadPacketException OscBundle OscCodec OscMessage OscPacket TimeTag)
+   (espalier.kernel OscBundle OscMessage OscPacket TimeTag)
    (java.lang.ref SoftReference)
    (java.time Duration Instant)
    (java.util Date)
@@ -56,10 +56,8 @@
   "What a blob holds where it is a packet, a completion, in readable form; else the
   blob."
   [^bytes blob]
-  (if (and (< 7 (alength blob)) (contains? #{(int \/) (int \#)} (int (aget blob 0))))
-    (try (let [p (.decode (OscCodec. 65536) (aclone blob) 0 (alength blob))]
-           {:completion (if (instance? OscMessage p) [(data p)] (:packets (data p)))})
-         (catch BadPacketException _ blob))
+  (if-some [p (link/embedded blob)]
+    {:completion (if (instance? OscMessage p) [(data p)] (:packets (data p)))}
     blob))
 
 (defn- data

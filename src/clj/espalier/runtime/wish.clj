@@ -102,7 +102,7 @@
   [name spec]
   (check-new name spec)
   (when (if (map? spec)
-          (and (not-any? spec [:frame-count :path :samples]) (every? #{:channel-count :start-frame :channels :timeout-ms} (keys spec)))
+          (and (not-any? spec [:frame-count :path :samples]) (every? #{:channel-count :start-frame :channels :restore-with :timeout-ms} (keys spec)))
           (not (or (string? spec) (instance? java.io.File spec) (instance? java.nio.file.Path spec))))
     (throw (error/error :invalid-argument
                         (str "A buffer is declared by the path of a file, or by a map as add-buffer! takes it, {:frame-count 1024} for example, not " (pr-str spec) " for " (pr-str name) ".")

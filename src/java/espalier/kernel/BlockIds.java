@@ -70,6 +70,31 @@ public final class BlockIds {
   }
 
   /**
+   * Takes a certain range.
+   *
+   * @param start its first number
+   * @param count how many, 1 or more
+   * @return false where not all of it is free; nothing is taken then
+   * @throws IllegalArgumentException where {@code count} is less than 1
+   */
+  public synchronized boolean claim(int start, int count) {
+    if (count < 1) {
+      throw new IllegalArgumentException("A range has 1 number or more, not " + count);
+    }
+    Map.Entry<Integer, Integer> hole = free.floorEntry(start);
+    if (hole == null || hole.getKey() + (long) hole.getValue() < start + (long) count) {
+      return false;
+    }
+    int from = hole.getKey();
+    int to = from + hole.getValue();
+    free.remove(from);
+    putFree(from, start - from);
+    putFree(start + count, to - start - count);
+    used.put(start, count);
+    return true;
+  }
+
+  /**
    * Gives a range back.
    *
    * @param start its first number

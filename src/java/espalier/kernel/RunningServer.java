@@ -52,6 +52,11 @@ public interface RunningServer {
   /** {@return whether the server runs} */
   boolean isAlive();
 
+  /** {@return whether the server is stopped, as by SIGSTOP, and does nothing until it is let go on; false where that cannot be told} */
+  default boolean isStopped() {
+    return false;
+  }
+
   /**
    * The process id.
    *

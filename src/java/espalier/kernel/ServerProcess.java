@@ -389,6 +389,17 @@ public final class ServerProcess implements RunningServer {
     return process.isAlive();
   }
 
+  /** Linux alone tells: the state follows the name of the program, which may hold anything but is in parentheses. */
+  @Override
+  public boolean isStopped() {
+    try {
+      String stat = Files.readString(Path.of("/proc/" + pid() + "/stat"), StandardCharsets.ISO_8859_1);
+      return isAlive() && stat.startsWith(") T ", stat.lastIndexOf(')'));
+    } catch (IOException e) {
+      return false;
+    }
+  }
+
   /** {@return the process id, the server's own} */
   @Override
   public long pid() {
