@@ -181,7 +181,10 @@
       (let [waiter (if fenced
                      (ask-fenced! session message reply async? patient?)
                      (ask! session message reply))
-            said   (answer session waiter (max 1 (- until (milliseconds))))]
+            said   (try (answer session waiter (max 1 (- until (milliseconds))))
+                        (catch clojure.lang.ExceptionInfo e
+                          ;; Of all the time, not of what was left.
+                          (throw (if (= :espalier.error/no-answer (error/code e)) (dispatch/no-answer message reply timeout-ms) e))))]
         (if (and (nil? said) (lossy? session) (not async?) (< asked (long most-asked)))
           (recur (inc asked))
           said)))))
