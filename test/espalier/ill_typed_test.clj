@@ -42,6 +42,7 @@
     espalier.core/call-with-server "boots"
     espalier.core/find-scsynth   "looks where it is told"
     espalier.picture/show        "opens a window"
+    espalier.core/show           "opens a window"
     espalier.future/call         "throws what is thrown by what it calls"})
 
 (def ^:private spaces
