@@ -416,7 +416,8 @@
   Throws `:espalier.error/nobody-listens`, `:espalier.error/no-answer`,
   `:espalier.error/too-many-clients`, `:espalier.error/already-registered`; the
   link is closed then."
-  [dispatcher {:keys [protocol timeout-ms] :as options} engine owner? {:keys [wish clock health mend! on-packet on-sent on-malformed on-unreachable on-closed]}]
+  [dispatcher {:keys [protocol timeout-ms] :as options} engine owner?
+   {:keys [wish clock health mend! on-packet on-sent on-malformed on-unreachable on-closed]}]
   (let [heard   (AtomicLong. (milliseconds))
         opened  (promise)
         mirror  (mirror/mirror (fn [m] (when-let [session (deref opened 0 nil)] (mend! session m))) clock)
