@@ -281,7 +281,9 @@
   (let [^ReentrantLock lock (.-lock s)
         patience            60]
     (when-not (.tryLock lock patience TimeUnit/SECONDS)
-      (throw (error/error :busy (str "The server has been " (name (status s)) " for " patience " s on another thread.") {:status (status s)})))
+      (throw (error/error :busy (str "The server has been " (name (status s)) " for " patience " s on another thread. Call again when"
+                                    " (sc/boot-status s) tells something else; (sc/kill-all!) ends all servers that were booted here.")
+                          {:status (status s)})))
     (try (f) (finally (.unlock lock)))))
 
 (defn become!

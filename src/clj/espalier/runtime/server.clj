@@ -106,7 +106,9 @@
 (defn- process-ended! [^Server s ^RunningServer process ^ServerProcess$Exit exit]
   (let [{:keys [status session] current :process} @(.-state s)]
     (when (identical? process current)
-      (let [how (str "(" exit ")" (some->> (.orElse (.failure process) nil) (str ": ")) (what-next s {:owner? true}))]
+      (let [;; Code 0 is of an end in order: an error in the output is of something before.
+            failed? (not= 0 (.code exit))
+            how     (str "(" exit ")" (when failed? (some->> (.orElse (.failure process) nil) (str ": "))) (what-next s {:owner? true}))]
         ;; Before the lock: whoever holds it may be waiting for this very server.
         (dispatch/fail-all! (.-dispatcher s)
                             (if (contains? #{:booting :restoring} status)
@@ -116,7 +118,7 @@
                                            {:status status, :exit-code (.code exit)})))
         (when (= :online status)
           (lost! s session :process-died (str "its process ended " how)
-                 {:exit-code (.code exit), :reason (.reason process)}
+                 (cond-> {:exit-code (.code exit)} failed? (assoc :reason (.reason process)))
                  ;; By `kill-all!`, for whoever else asks is not online any more.
                  (.wasAsked exit)))))))
 
