@@ -11,6 +11,7 @@
    [espalier.runtime.dispatch :as dispatch]
    [espalier.runtime.executable :as executable]
    [espalier.runtime.health :as health]
+   [espalier.runtime.listener :as listener]
    [espalier.runtime.log :as log]
    [espalier.runtime.session :as session]
    [espalier.runtime.trace :as trace]
@@ -104,8 +105,8 @@
   [^Server s wanted f]
   (state s)
   (let [f      (handler f)
-        id     (Object.)
         wanted (some-> wanted check-events)
+        id     (listener/of-events wanted)
         ;; A listener that throws when it is told of a fault would be told again for ever.
         listen (fn [event]
                  (try (f event)

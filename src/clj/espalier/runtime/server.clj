@@ -104,11 +104,11 @@
                (emit! s :lost {:why why})))))))))
 
 (defn- process-ended! [^Server s ^RunningServer process ^ServerProcess$Exit exit]
-  (let [{:keys [status session] current :process} @(.-state s)]
+  (let [{:keys [status session jack] current :process} @(.-state s)]
     (when (identical? process current)
       (let [;; Code 0 is of an end in order: an error in the output is of something before.
             failed? (not= 0 (.code exit))
-            how     (str "(" exit ")" (when failed? (some->> (.orElse (.failure process) nil) (str ": "))) (what-next s {:owner? true}))]
+            how     (str "(" exit ")" (some->> (if failed? (.orElse (.failure process) nil) (audio/trouble jack)) (str ": ")) (what-next s {:owner? true}))]
         ;; Before the lock: whoever holds it may be waiting for this very server.
         (dispatch/fail-all! (.-dispatcher s)
                             (if (contains? #{:booting :restoring} status)
