@@ -156,8 +156,7 @@
   (servers/each-kind (take 1 servers/udp-kinds) {:maximum-logins 2, :timeout-ms 60000}
     (fn [s]
       (let [seen (events s), port (:port (servers/address s))]
-        (sc/send! s ["/s_new" "nosuch" 1000 0 1])
-        (sc/sync! s)
+        (is (= :no-such-synthdef (error-of #(sc/add-synth! s "nosuch" {} {:confirm true}))))
         (with-open [rival (DatagramSocket. 0 loopback)]
           (let [bytes (bytes-of ["/quit"])]
             (.send rival (DatagramPacket. bytes (alength bytes) (InetSocketAddress. ^InetAddress loopback (int port))))))
