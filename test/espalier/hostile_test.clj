@@ -4,6 +4,7 @@
   (:require
    [clojure.test :refer [deftest is testing use-fixtures]]
    [espalier.core :as sc]
+   [espalier.model.error :as error]
    [espalier.proxy :as proxy]
    [espalier.runtime.link :as link]
    [espalier.servers :as servers :refer [error-of eventually events]]
@@ -156,11 +157,15 @@
   (servers/each-kind (take 1 servers/udp-kinds) {:maximum-logins 2, :timeout-ms 60000}
     (fn [s]
       (let [seen (events s), port (:port (servers/address s))]
+        (is (= :no-such-synthdef (error-of #(sc/add-synth! s "nosuch" {} {:confirm true}))))
         (with-open [rival (DatagramSocket. 0 loopback)]
           (let [bytes (bytes-of ["/quit"])]
             (.send rival (DatagramPacket. bytes (alength bytes) (InetSocketAddress. ^InetAddress loopback (int port))))))
         (is (= [:process-died :disconnected :lost] (seen :lost)))
-        (is (= :server-offline (error-of #(sc/sync! s))))
+        (let [e (try (sc/sync! s) (catch clojure.lang.ExceptionInfo e e))]
+          (is (= :espalier.error/server-offline (error/code e)))
+          (is (= "The server was lost: its process ended (exit 0); (sc/boot! s) boots it again." (ex-message e))
+              "and nothing of the SynthDef that it did not have"))
         (is (= :online (sc/boot-status (sc/boot! s))))))))
 
 ;; ---- handlers

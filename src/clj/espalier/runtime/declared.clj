@@ -117,5 +117,5 @@
   [{:keys [^Memory declared]} f]
   (let [^ReentrantLock lock (.-lock declared)]
     (when-not (.tryLock lock (long patience-s) TimeUnit/SECONDS)
-      (throw (error/error :busy (str "What is declared has been changing for " patience-s " s on another thread.") {})))
+      (throw (error/error :busy (str "What is declared has been changing for " patience-s " s on another thread. Call again when the reconcile!, adopt! or restore! there has returned.") {})))
     (try (f) (finally (.unlock lock)))))

@@ -12,6 +12,7 @@
    [espalier.model.options :as options]
    [espalier.model.recorder :as recorder]
    [espalier.runtime.buffer :as buffer]
+   [espalier.runtime.clock :as clock]
    [espalier.runtime.entities :as entities]
    [espalier.runtime.handle :as handle]
    [espalier.runtime.link :as link]
@@ -117,10 +118,10 @@
       (buffer/set-samples! b {0 1} {})
       (synthdefs/add-synthdefs! s recorder/disk-fence opts)
       (let [y   (node/add-synth! s recorder/disk-fence {:buffer b} (merge root opts))
-            end (+ (session/milliseconds) (long (or (:timeout-ms opts) (:timeout-ms (handle/live s)))))]
+            end (+ (clock/milliseconds) (long (or (:timeout-ms opts) (:timeout-ms (handle/live s)))))]
         (try
           (while (not (zero? (double (get (buffer/get-samples b [0] opts) 0))))
-            (when (< end (session/milliseconds))
+            (when (< end (clock/milliseconds))
               (throw (error/error :no-answer "The server's disk thread has not done what it was given in time: the disk is too slow. :timeout-ms says how long to wait." {}))))
           (finally (node/free! y (assoc opts :confirm true)))))
       (finally (buffer/free! b opts)))))

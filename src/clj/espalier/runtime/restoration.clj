@@ -18,6 +18,7 @@
    [espalier.model.snapshot :as snapshot]
    [espalier.model.wiring :as wiring]
    [espalier.runtime.buffer :as buffer]
+   [espalier.runtime.clock :as clock]
    [espalier.runtime.declared :as declared]
    [espalier.runtime.delivery :as delivery]
    [espalier.runtime.entities :as entities]
@@ -25,9 +26,9 @@
    [espalier.runtime.ledger :as ledger]
    [espalier.runtime.mirror :as mirror]
    [espalier.runtime.moment :as moment]
+   [espalier.runtime.pretty :as pretty]
    [espalier.runtime.reconcile :as reconcile]
    [espalier.runtime.session :as session]
-   [espalier.runtime.pretty :as pretty]
    [espalier.runtime.synthdefs :as synthdefs]
    [espalier.runtime.tree-query :as tree-query]
    [espalier.runtime.worker :as worker])
@@ -374,7 +375,7 @@
 (defn- restored!
   "Makes what a restoration has to do so, and returns the report."
   [{:keys [s session legacy by-hand? opts] :as restoration}]
-  (let [began    (session/milliseconds)
+  (let [began    (clock/milliseconds)
         _        (when legacy (entities/inherit! session legacy))
         blocks   (claim-blocks! restoration)
         numbers  (when (some (comp seq val) blocks) (number-controls restoration))
@@ -399,7 +400,7 @@
       {:restored     {:synthdefs synthdefs, :buffers buffers, :buses buses, :nodes (count there)}
        :not-restored @(:lacking restoration)
        :ids          (into {} (filter (comp seq val)) {:nodes nodes, :buffers (:buffer blocks), :control-buses (:control-bus blocks), :audio-buses (:audio-bus blocks)})
-       :elapsed-ms   (- (session/milliseconds) began)})))
+       :elapsed-ms   (- (clock/milliseconds) began)})))
 
 (defn restore-login!
   "Makes of what `remember` has returned what the login of a handle has, on a fresh server:
