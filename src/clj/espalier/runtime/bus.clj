@@ -3,6 +3,7 @@
   there."
   (:require
    [espalier.model.command :as command]
+   [espalier.model.entity :as entity]
    [espalier.model.error :as error]
    [espalier.model.message :as message]
    [espalier.model.options :as options]
@@ -111,4 +112,4 @@
   "See `espalier.core/map-symbol`."
   [bus]
   (live-entity bus buses)
-  (str (if (= :audio (:rate bus)) "a" "c") (:id bus)))
+  (first (entity/bus-symbols bus)))

@@ -4,6 +4,7 @@
   controls, which nobody notifies, are asked for after a change, and now and then."
   (:require
    [clojure.string :as str]
+   [espalier.model.command :as command]
    [espalier.model.inspector :as inspector]
    [espalier.model.message :as message]
    [espalier.model.meter :as meter]
@@ -86,9 +87,6 @@
      (handle/on-osc! s "/status.reply" (fn [message] (show-server! p (message/status message))) false)
      (handle/on-osc! s meter/address (fn [message] (publish! p assoc :meters (meter/levels message))) false)]))
 
-(def ^:private sets-controls
-  #{"/n_set" "/n_setn" "/n_fill" "/n_map" "/n_mapn" "/n_mapa" "/n_mapan"})
-
 (defn- look-at-structure!
   "Shows the nodes that the client knows of, where they have changed, and what it has sent
   since that sets controls. Returns the look with `:ask?` true where there is something to ask
@@ -100,7 +98,7 @@
         fresh (not= era (:era look))
         moved (or fresh (not (identical? (:nodes now) (:nodes known))))
         set?  (and (:controls? (.-options p)) (< (long (or n sent)) sent)
-                   (seq (trace/entries t {:after (dec (long n)), :direction :sent, :address sets-controls, :limit 1})))]
+                   (seq (trace/entries t {:after (dec (long n)), :direction :sent, :address command/sets-controls, :limit 1})))]
     (when moved
       (publish! p (fn [page] (assoc page :nodes (inspector/known-nodes (if fresh {} (:nodes page)) now) :stale false))))
     (when (or fresh (not (identical? (:synthdefs now) (:synthdefs known))))

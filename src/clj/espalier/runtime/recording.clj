@@ -11,6 +11,7 @@
    [espalier.model.error :as error]
    [espalier.model.options :as options]
    [espalier.model.recorder :as recorder]
+   [espalier.model.words :refer [counted]]
    [espalier.runtime.buffer :as buffer]
    [espalier.runtime.clock :as clock]
    [espalier.runtime.entities :as entities]
@@ -37,7 +38,7 @@
   Object
   (toString [_]
     (let [{:keys [status result]} @state]
-      (str "#<Recording " (.toUpperCase (name status)) " " path ", " (:channel-count parts) (if (= 1 (:channel-count parts)) " channel" " channels")
+      (str "#<Recording " (.toUpperCase (name status)) " " path ", " (counted (:channel-count parts) "channel")
            (when-let [frames (:frames result)] (str ", " frames " frames")) ">"))))
 
 (defmethod print-method Recording [r ^Writer w] (.write w (str r)))

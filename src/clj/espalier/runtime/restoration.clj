@@ -17,6 +17,7 @@
    [espalier.model.options :as options]
    [espalier.model.snapshot :as snapshot]
    [espalier.model.wiring :as wiring]
+   [espalier.model.words :refer [counted]]
    [espalier.runtime.buffer :as buffer]
    [espalier.runtime.clock :as clock]
    [espalier.runtime.declared :as declared]
@@ -44,11 +45,11 @@
 (defrecord Report [] Object (toString [this] (pr-str this)))
 
 (def ^:private words
-  [[:nodes "node"] [:synthdefs "SynthDef"] [:buffers "buffer"] [:buses "value of a bus" "values of buses"]])
+  [[:nodes "node" "nodes"] [:synthdefs "SynthDef" "SynthDefs"] [:buffers "buffer" "buffers"] [:buses "value of a bus" "values of buses"]])
 
 (defmethod print-method Report [{:keys [restored not-restored ids elapsed-ms] :as report} ^Writer w]
   (if (and restored elapsed-ms)
-    (let [done (keep (fn [[k one many]] (let [n (long (get restored k 0))] (when (pos? n) (str n " " (if (= 1 n) one (or many (str one "s"))))))) words)
+    (let [done (keep (fn [[k one many]] (let [n (long (get restored k 0))] (when (pos? n) (counted n one many)))) words)
           {:keys [kind id why]} (first not-restored)]
       (.write w (str "#<Report restored " (if (seq done) (str/join ", " done) "nothing") " in " elapsed-ms " ms"
                      (when (seq ids) (str ", with other " (str/join ", " (map (comp #(str/replace % "-" " ") name) (keys ids)))))
