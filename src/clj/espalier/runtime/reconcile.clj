@@ -513,10 +513,10 @@
   paused all the same. scsynth does not resume a synth that was paused before its first block
   until it has had that, which does not come while a group that it is in is paused. Such a
   synth has never played, so nothing is lost with it: its controls are as the server tells them."
-  [{:keys [mirror] :as session} root memory before resumed edits timeout-ms]
+  [{:keys [mirror engine] :as session} root memory before resumed edits timeout-ms]
   (let [known   (mirror/known mirror)
         waits?  (fn [{:keys [id kind]}] (and (= :synth kind) (contains? resumed id) (state/held? known id)))
-        waiting (when (every? #(= :run (:edit %)) edits)
+        waiting (when (and (= :scsynth engine) (every? #(= :run (:edit %)) edits))
                   (into #{} (comp (map first) (filter waits?) (map :id)) before))]
     (if (empty? waiting)
       edits
