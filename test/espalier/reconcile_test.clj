@@ -139,6 +139,40 @@
           (sc/reconcile! s nil)
           (is (= [] (told s))))))))
 
+(deftest a-synth-that-never-played-is-resumed-in-a-paused-group
+  (each-server
+    (fn [s]
+      (let [form (fn [paused]
+                   [:group {:key :still, :paused true}
+                    [:synth {:key :ping, :def :ping, :paused paused} {:amp 0.5}]
+                    [:synth {:def :chord, :paused paused} {:freqs [330 440]}]])]
+        (sc/reconcile! s (form true))
+        (sc/set-controls! (sc/node s :ping) {:decay 0.25})
+        (let [{:keys [confirmed? differences ids]} (sc/reconcile! s (form false))]
+          (is (= [true [] []] [confirmed? differences (sc/drift s)]))
+          (no-difference s (form false))
+          (is (= (:id (sc/node s :ping)) (:ping ids)))
+          (is (= {"amp" 0.5, "decay" 0.25} (sc/get-controls (sc/node s :ping) ["amp" "decay"])))
+          (testing "and plays to its end as soon as its group does"
+            (let [ping (sc/node s :ping)]
+              (sc/resume! (sc/node s :still))
+              (is (= ping (sc/await-ended ping))))))))))
+
+(deftest a-synth-that-has-played-is-resumed-as-it-is
+  (each-server
+    (fn [s]
+      (let [form (fn [still? paused?]
+                   [:group {:key :still, :paused still?} [:synth {:key :lead, :def :hum, :paused paused?}]])
+            ids  (:ids (sc/reconcile! s (form false false)))]
+        (doseq [[still? paused?] [[true true] [true false] [true true] [false false]]]
+          (is (= [true ids] ((juxt :confirmed? :ids) (sc/reconcile! s (form still? paused?)))))
+          (is (= [] (sc/drift s))))
+        (testing "as is one that plays first when its group is resumed with it"
+          (sc/reconcile! s nil)
+          (let [{:keys [ids]} (sc/reconcile! s (form true true))]
+            (is (= [true ids] ((juxt :confirmed? :ids) (sc/reconcile! s (form false false)))))
+            (is (= [] (sc/drift s)))))))))
+
 (deftest controls-are-mapped-and-let-go
   (each-server
     (fn [s]

@@ -999,7 +999,10 @@
   ([node opts] (node/set-running! node false opts)))
 
 (defn resume!
-  "Lets a paused node go on; returns it. Options and errors as of `set-controls!`."
+  "Lets a paused node go on; returns it. Options and errors as of `set-controls!`.
+
+  scsynth does not let a synth go on that was paused before it ever played, while a group that
+  it is in is paused: `active?` tells. What is declared, with `reconcile!`, plays all the same."
   ([node] (resume! node {}))
   ([node opts] (node/set-running! node true opts)))
 

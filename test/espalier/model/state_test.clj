@@ -198,6 +198,17 @@
 
 ;; --- Trees and ends that were asked for
 
+(deftest what-is-in-a-paused-group-is-held
+  (let [s (after [["/n_go" 1 0 -1 -1 1 -1 -1]
+                  ["/n_go" 2 1 -1 -1 1 -1 -1]
+                  ["/n_go" 1000 2 -1 -1 0]
+                  ["/n_off" 1000 2 -1 -1 0]])
+        held (fn [s] (filterv #(state/held? s %) [0 1 2 1000 5]))]
+    (is (= [] (held s)) "but not by itself")
+    (is (= [2 1000] (held (after s [["/n_off" 1 0 -1 -1 1 2 2]]))))
+    (is (= [1 2 1000] (held (after s [["/n_off" 0 -1 -1 -1 1 1 1]]))))
+    (is (= [] (held (after s [["/n_off" 1 0 -1 -1 1 2 2] ["/n_on" 1 0 -1 -1 1 2 2]]))))))
+
 (deftest a-queried-tree-replaces-what-is-below
   (let [s (after [["/n_go" 1 0 -1 -1 1 -1 -1] ["/n_go" 2 0 1 -1 1 -1 -1] ["/n_go" 1000 1 -1 -1 0] ["/n_go" 1001 1 1000 -1 0]
                   ["/n_go" 1002 2 -1 -1 0] ["/n_off" 1001 1 1000 -1 0] [:expect 1003 {:kind :synth :def "pad"}]])

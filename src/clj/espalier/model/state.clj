@@ -509,6 +509,19 @@
   [{:keys [nodes]} id]
   (into [] (take-while some?) (iterate (fn [id] (:next (get nodes id))) (:head (get nodes id)))))
 
+(defn held?
+  "Whether a group that node `id` is in is paused, so that nothing of it plays whether it is
+  paused itself or not.
+
+      (held? state 1000)  ;=> false"
+  [{:keys [nodes]} id]
+  (loop [id (:parent (get nodes id))]
+    (let [{:keys [parent status]} (get nodes id)]
+      (cond
+        (nil? status)      false
+        (= :paused status) true
+        :else              (recur parent)))))
+
 (defn below
   "The ids of the nodes below group `id`, each behind those that are below it; nodes in
   `more`, a map from group to ids, count as its children too.

@@ -130,6 +130,30 @@
     (or (:suspect? (mirror/known mirror)) (mirror/unsettled? mirror))
     (tree-query/mend! session mirror)))
 
+(defn told-rows
+  "The rows of a root as the server tells it, with its controls. What it cannot tell is as
+  it is expected: triggers, and, of a group too large for one reply, which controls are
+  mapped."
+  [session root {:keys [synthdefs]} timeout-ms]
+  (let [{:keys [missing changed mappings?] :as tree} (tree-query/read-tree session root {:controls? true, :timeout-ms timeout-ms})
+        mapped? (fn [[_ v]] (if (vector? v) (some string? v) (string? v)))
+        ;; Which is 0 again after one block.
+        trigger? (fn [[k _]] (and (string? k) (str/starts-with? k "t_")))
+        told    (fn [{:keys [id kind controls] :as node}]
+                  (if (= :group kind)
+                    node
+                    (let [expected (declared/controls-of session id)
+                          of       (get synthdefs id)]
+                      (cond-> (assoc node :controls (if controls
+                                                      (into controls (filter #(or (trigger? %) (and (false? mappings?) (mapped? %)))) expected)
+                                                      (or expected {})))
+                        of (assoc :synthdef of)))))]
+    (when (or (seq changed) (some (fn [[_ lacking]] (contains? lacking :children)) missing))
+      (throw (error/error :no-answer (str "What is in group " root " could not be read within " timeout-ms " ms: "
+                                          (if (seq changed) "it changes faster. A longer :timeout-ms may do." "the server does not tell it. (sc/server-output s) may say why."))
+                          {:root root})))
+    (own-rows session root (mapv (fn [[node parent]] [(told node) parent]) (nesting/rows tree)))))
+
 ;; ---- plans
 
 (defn- keys-in [rows]
@@ -476,12 +500,41 @@
     {:at    due
      :wait? (or confirm (and (nil? at) (or (nil? due) (<= (delivery/milliseconds-until session due) (long timeout-ms)))))}))
 
+(defn- resumed-ids
+  "The ids of the nodes that edits resume."
+  [resolved]
+  (into #{} (keep (fn [{:keys [edit node running?]}] (when (and (= :run edit) running?) node))) resolved))
+
+(defn- instead-of-resuming
+  "The edits, with another synth in place of each that was resumed before, `resumed`, and is
+  paused all the same. scsynth does not resume a synth that was paused before its first block
+  until it has had that, which does not come while a group that it is in is paused. Such a
+  synth has never played, so nothing is lost with it: its controls are as the server tells them."
+  [{:keys [mirror engine] :as session} root memory before resumed edits timeout-ms]
+  (let [known   (mirror/known mirror)
+        waits?  (fn [{:keys [id kind]}] (and (= :synth kind) (contains? resumed id) (state/held? known id)))
+        waiting (when (and (= :scsynth engine) (every? #(= :run (:edit %)) edits))
+                  (into #{} (comp (map first) (filter waits?) (map :id)) before))]
+    (if (empty? waiting)
+      edits
+      (let [synths (into {}
+                         (keep (fn [[{:keys [id key] :as node}]]
+                                 (when (waiting id) [(if (some? key) key id) (select-keys node [:def :controls :synthdef])])))
+                         (told-rows session root memory timeout-ms))]
+        (mapv (fn [{:keys [node running?] :as e}]
+                (if-let [synth (when running? (get synths node))]
+                  (assoc synth :edit :replace, :node node)
+                  e))
+              edits)))))
+
 (defn- send-edits!
   "Plans and sends once what makes `before` what is wanted, and remembers it: the plan with
-  `:edits`, and what became of it. What was never sent is forgotten again."
-  [s session {:keys [root] :as wish} before {:keys [at needs! done!] :as how}]
+  `:edits`, and what became of it. What was never sent is forgotten again. `:resumed` are the
+  ids of nodes for which it was no use to resume them."
+  [s session {:keys [root] :as wish} before {:keys [at timeout-ms needs! done! resumed] :as how}]
   (let [memory (get-in (declared/known session) [:roots root])
         {:keys [edits wanted]} (edits-between session before wish memory)
+        edits  (instead-of-resuming session root memory before resumed edits timeout-ms)
         {:keys [requests give-back!] :as plan} (planned s session before edits)
         ;; What was sent without an answer may have been lost.
         doubt! (fn [] (declared/doubt! session (keep (fn [{:keys [id node]}] (or id node)) (:resolved plan))))
@@ -556,13 +609,14 @@
                      (when at
                        (done! session root resolved)
                        (when-not wait? (worker/completable (fn [] (let-go! s session old wish))))))]
-    (loop [round 1, report nil, before (or first-before (expected))]
+    (loop [round 1, report nil, before (or first-before (expected)), resumed nil]
       (let [nodes   (:nodes (mirror/known mirror))
             {:keys [failures resolved made unanswered?] :as sent}
             (send-edits! s session wish before
-                         {:at at, :wait? wait?, :timeout-ms timeout-ms, :done! done!
+                         {:at at, :wait? wait?, :timeout-ms timeout-ms, :done! done!, :resumed resumed
                           :needs! #(when (= 1 round) (send-needs! s session given buffers opts))})
-            look?   (and wait? (or (not (identical? nodes (:nodes (mirror/known mirror)))) (seq failures)))
+            ;; Of controls nothing is told. Of all else something is, or it has not been done.
+            look?   (and wait? (or (not-every? setting? resolved) (not (identical? nodes (:nodes (mirror/known mirror)))) (seq failures)))
             glance  (when look? (look))
             doubt?  (and look? (or unanswered? (seq (:edits glance))))
             sure?   (or (not doubt?) (tree-query/mend! session mirror) (not unanswered?))
@@ -581,11 +635,11 @@
             again?  (and (seq left) sure? (< round (long most-rounds))
                          (if failure
                            (not (hopeless (error/code failure)))
-                           ;; scsynth does not resume a synth that has never played before its group has: then it does.
+                           ;; A synth that has never played, in a group that has been resumed, can be resumed now.
                            (every? #(= :run (:edit %)) left)))]
         (mirror/forget! mirror missing)
         (cond
-          again?        (recur (inc round) report (expected))
+          again?        (recur (inc round) report (expected) (when-not failure (resumed-ids resolved)))
           (nil? failure) (do (when wait? (let-go! s session old wish))
                              (finish))
           (hopeless (error/code failure))
@@ -689,30 +743,6 @@
         (when-not (contains? known id)
           (throw (error/error :not-declared (str "Nothing is declared of group " (pr-str id) ". (sc/reconcile! s tree {:root …}) declares it.") {:root root})))
         [id]))))
-
-(defn told-rows
-  "The rows of a root as the server tells it, with its controls. What it cannot tell is as
-  it is expected: triggers, and, of a group too large for one reply, which controls are
-  mapped."
-  [session root {:keys [synthdefs]} timeout-ms]
-  (let [{:keys [missing changed mappings?] :as tree} (tree-query/read-tree session root {:controls? true, :timeout-ms timeout-ms})
-        mapped? (fn [[_ v]] (if (vector? v) (some string? v) (string? v)))
-        ;; Which is 0 again after one block.
-        trigger? (fn [[k _]] (and (string? k) (str/starts-with? k "t_")))
-        told    (fn [{:keys [id kind controls] :as node}]
-                  (if (= :group kind)
-                    node
-                    (let [expected (declared/controls-of session id)
-                          of       (get synthdefs id)]
-                      (cond-> (assoc node :controls (if controls
-                                                      (into controls (filter #(or (trigger? %) (and (false? mappings?) (mapped? %)))) expected)
-                                                      (or expected {})))
-                        of (assoc :synthdef of)))))]
-    (when (or (seq changed) (some (fn [[_ lacking]] (contains? lacking :children)) missing))
-      (throw (error/error :no-answer (str "What is in group " root " could not be read within " timeout-ms " ms: "
-                                          (if (seq changed) "it changes faster. A longer :timeout-ms may do." "the server does not tell it. (sc/server-output s) may say why."))
-                          {:root root})))
-    (own-rows session root (mapv (fn [[node parent]] [(told node) parent]) (nesting/rows tree)))))
 
 (defn drift
   "See `espalier.core/drift`."
