@@ -99,7 +99,7 @@
     (change! session assoc :sent {}))
   (let [^ConcurrentHashMap controls (.-controls declared)]
     (when (and (not (.isEmpty controls)) (command/sets-controls (nth request 0)))
-      (let [id (nth request 1 nil)]
+      (when-some [id (nth request 1 nil)]
         (doubt-controls! session (if (.containsKey controls id)
                                    [id]
                                    ;; Settings of a group are of all that is in it.

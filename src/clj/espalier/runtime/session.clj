@@ -177,7 +177,10 @@
       (let [waiter (if fenced
                      (ask-fenced! session message reply async? patient?)
                      (ask! session message reply))
-            said   (answer session waiter (max 1 (- until (clock/milliseconds))))]
+            said   (try (answer session waiter (max 1 (- until (clock/milliseconds))))
+                        (catch clojure.lang.ExceptionInfo e
+                          ;; Of all the time, not of what was left.
+                          (throw (if (= :espalier.error/no-answer (error/code e)) (dispatch/no-answer message reply timeout-ms) e))))]
         (if (and (nil? said) (lossy? session) (not async?) (< asked (long most-asked)))
           (recur (inc asked))
           said)))))
@@ -412,7 +415,8 @@
   Throws `:espalier.error/nobody-listens`, `:espalier.error/no-answer`,
   `:espalier.error/too-many-clients`, `:espalier.error/already-registered`; the
   link is closed then."
-  [dispatcher {:keys [protocol timeout-ms] :as options} engine owner? {:keys [wish clock health mend! on-packet on-sent on-malformed on-unreachable on-closed]}]
+  [dispatcher {:keys [protocol timeout-ms] :as options} engine owner?
+   {:keys [wish clock health mend! on-packet on-sent on-malformed on-unreachable on-closed]}]
   (let [heard   (AtomicLong. (clock/milliseconds))
         opened  (promise)
         mirror  (mirror/mirror (fn [m] (when-let [session (deref opened 0 nil)] (mend! session m))) clock)
