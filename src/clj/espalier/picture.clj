@@ -73,9 +73,7 @@
 
 (defn- no-picture [x]
   (error/error :no-picture
-               (str "There is no picture of " (let [text (binding [*print-length* 5, *print-level* 3] (pr-str x))]
-                                                (if (< 200 (count text)) (str (subs text 0 200) "…") text))
-                    ". (doc espalier.picture) lists what can be drawn.")
+               (str "There is no picture of " (error/shown x) ". (doc espalier.picture) lists what can be drawn.")
                {:value x}))
 
 (defn- edits? [x]

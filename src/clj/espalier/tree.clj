@@ -88,7 +88,7 @@
   "A sequence of edits, each of which is one."
   [edits]
   (when-not (and (or (nil? edits) (sequential? edits)) (every? map? edits))
-    (throw (error/error :invalid-edit (str "Edits are a sequence of maps, as (tree/diff a b) makes them, not " (binding [*print-length* 8] (pr-str edits)) ".") {:value edits})))
+    (throw (error/error :invalid-edit (str "Edits are a sequence of maps, as (tree/diff a b) makes them, not " (error/shown edits) ".") {:value edits})))
   (run! check-edit edits)
   edits)
 

@@ -90,13 +90,10 @@
 
 (deftest what-is-said-in-words
   (are [line event] (= line (inspector/event-line event))
-    ["late" "warn" "a bundle was 0.02 s late"]                        {:event :late, :late-s 0.02}
-    ["late" "warn" "a bundle was late"]                               {:event :late}
-    ["lifecycle" "error" "lost: the process died"]                    {:event :lost, :why "the process died"}
-    ["lifecycle" "error" "the process died with exit code 9"]         {:event :process-died, :exit-code 9}
-    ["lifecycle" "error" "the process died with exit code 9; what it said last: Ready"] {:event :process-died, :exit-code 9, :reason "Ready"}
-    ["lifecycle" "info" "connected"]                                  {:event :connected}
-    ["lifecycle" "error" "boot failed: port-taken: No."]              {:event :boot-failed, :error (error/error :port-taken "No." {})})
+    ["late" "warn" "A bundle came 0.02 s late."]                {:event :late, :late-s 0.02}
+    ["fail" "error" "The server refused /s_new: no such thing."] {:event :command-failed, :message ["/fail" "/s_new" "no such thing"]}
+    ["lifecycle" "error" "The server is lost: it ended."]        {:event :lost, :why "it ended"}
+    ["lifecycle" "info" "Logged in."]                            {:event :connected})
   (is (= {:roots 1, :edits ["free :bass"], :error nil} (inspector/drift 1 [{:edit :free, :node :bass}])))
   (is (= "no-answer: None." (:error (inspector/drift 1 [] (error/error :no-answer "None." {})))))
   (is (= [["bell" [["freq" 440.0] ["amp" 0.1]]] ["old" nil]]

@@ -174,7 +174,7 @@
         (cond
           (< (long limit) (+ 20 bytes))
           (throw (error/error :packet-too-large
-                              (str "The request " (binding [*print-length* 6] (pr-str r)) " has " bytes " bytes, and the server takes " limit " at once.")
+                              (str "The request " (error/shown r) " has " bytes " bytes, and the server takes " limit " at once.")
                               {:limit-bytes limit, :bytes bytes, :command (first r)}))
           (<= (+ (long size) 4 bytes) (long limit)) (recur (next requests) (conj part r) (+ (long size) 4 bytes) done)
           :else (recur requests [] 16 (conj done part))))

@@ -33,11 +33,15 @@
 (defn shown
   "x in a message: not more than its beginning, and of what cannot be printed its class.
 
+  `length`   how many elements of a collection, 8 without this
+  `letters`  how many letters, 80 without this
+
       (shown (range))  ;=> \"(0 1 2 3 4 5 6 7 ...)\""
-  [x]
-  (let [text (try (binding [*print-length* 8, *print-level* 3] (pr-str x))
-                  (catch Exception _ (str (class x))))]
-    (if (< 80 (count text)) (str (subs text 0 79) "…") text)))
+  ([x] (shown x 8 80))
+  ([x length letters]
+   (let [text (try (binding [*print-length* length, *print-level* 3] (pr-str x))
+                   (catch Exception _ (str (class x))))]
+     (if (< (long letters) (count text)) (str (subs text 0 (dec (long letters))) "…") text))))
 
 (defn check-function
   "`f`, where it can be called.

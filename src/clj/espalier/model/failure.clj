@@ -44,7 +44,7 @@
                             [nil :command-failed "(sc/server-output s) may tell more"])
         id (missing-node said)]
     (error/error code
-                 (str "The server refused " (binding [*print-length* 12] (pr-str request)) ": " (str/replace said #"\.\s*$" "")
+                 (str "The server refused " (error/shown request 12 200) ": " (str/replace said #"\.\s*$" "")
                       (when (= :no-such-synthdef code) (str " (" (second request) ")"))
                       "; " repair "." (when (= :no-such-synthdef code) (error/hint (second request) known)))
                  (cond-> (merge {:request request, :words said} (dissoc data :known))
@@ -72,7 +72,7 @@
       (:n-query :s-get :s-getn) (error-of request (str "Node " id " not found") {:inferred true})
       :g-query-tree             (error-of request (str "Group " id " not found") {:inferred true})
       (error/error :command-failed
-                   (str "The server did not answer " (binding [*print-length* 12] (pr-str request))
+                   (str "The server did not answer " (error/shown request 12 200)
                         " and did not say why; (sc/server-output s) may tell more.")
                    {:request request, :inferred true}))))
 

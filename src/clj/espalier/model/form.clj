@@ -35,7 +35,8 @@
    [clojure.string :as str]
    [espalier.model.command-type :as command-type]
    [espalier.model.entity :as entity]
-   [espalier.model.error :refer [error hint]]
+   [espalier.model.error :refer [error hint shown]]
+   [espalier.model.message :as message]
    [espalier.model.nesting :as nesting])
   (:import
    (clojure.lang IDeref IRef PersistentArrayMap)
@@ -49,12 +50,6 @@
 (defn- within [at & steps] (update at :path into steps))
 
 (defn- whole [path] (vec (reverse path)))
-
-(defn- shown
-  ([x] (shown x 6 120))
-  ([x length most]
-   (let [s (binding [*print-length* length, *print-level* 4] (pr-str x))]
-     (if (< (long most) (count s)) (str (subs s 0 most) "…") s))))
 
 (defn- trail
   "Which groups a node is in, in words: the keys of the last few."
@@ -95,17 +90,6 @@
             (merge {:path path, :seen seen} data)))))
 
 ;; ---- values of controls
-
-(defn- shortest
-  "The shortest double that 32 bits tell from its neighbours, as replies are read."
-  ^double [^double d]
-  (let [size  (Math/abs d)
-        ;; Six digits 32 bits always tell apart.
-        scale (cond (< size 1.0) 1e6, (< size 10.0) 1e5, (< size 100.0) 1e4, (< size 1000.0) 1e3, :else 1e2)]
-    (if (or (and (< size 1e7) (== d (Math/rint d)))
-            (and (< size 1e4) (== d (/ (Math/rint (* d scale)) scale))))
-      d
-      (Double/parseDouble (Float/toString (unchecked-float d))))))
 
 (def ^:private value-says
   "The value of a control is a number that 32 bits hold, true or false, a buffer or bus, the name of one that is declared beside the tree, [:map bus], or a sequence of these.")
@@ -154,8 +138,8 @@
   "The canonical value that a number is, or nil."
   [x]
   (cond
-    (instance? Double x) (let [d (double x)] (when (or (<= (Math/abs d) 3.4028234663852886E38) (Double/isInfinite d)) (shortest d)))
-    (number? x)          (when-some [n (command-type/finite x)] (shortest (double n)))))
+    (instance? Double x) (let [d (double x)] (when (or (<= (Math/abs d) 3.4028234663852886E38) (Double/isInfinite d)) (message/decimal d)))
+    (number? x)          (when-some [n (command-type/finite x)] (message/decimal (double n)))))
 
 (defn- mapping? [x] (and (vector? x) (= :map (nth x 0 nil))))
 
@@ -186,7 +170,7 @@
     (boolean? x) (if x 1.0 0.0)
     (string? x)  (if (re-matches #"[ac]\d{1,9}" x) x (throw (invalid value-says at x)))
     (keyword? x) (value (named x names at) {} at)
-    (and (entity/entity? x) (contains? #{:bus :bus-group :buffer :buffer-group} (:kind x))) (shortest (double ((:id-of at) x)))
+    (and (entity/entity? x) (contains? #{:bus :bus-group :buffer :buffer-group} (:kind x))) (message/decimal (double ((:id-of at) x)))
     (mapping? x)
     (let [bus (second x)]
       (when-not (= 2 (count x)) (throw (invalid "A mapping is [:map bus]." at x)))

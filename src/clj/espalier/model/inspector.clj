@@ -164,25 +164,10 @@
 (defn event-line
   "A lifecycle event as `[kind level text]`.
 
-      (event-line {:event :late, :late-s 0.02})  ;=> [\"late\" \"warn\" \"a bundle was 0.02 s late\"]"
-  [{:keys [event why error exit-code reason pid warnings message late-s asleep-ms silent-ms patience-ms behind attempt report]}]
-  (case event
-    :late              ["late" "warn" (str "a bundle was " (if late-s (str (/ (Math/round (* 1000 (double late-s))) 1000.0) " s ") "") "late")]
-    :command-failed    ["fail" "error" (str/join " " message)]
-    :lost              ["lifecycle" "error" (str "lost: " why)]
-    :process-died      ["lifecycle" "error" (str "the process died" (when exit-code (str " with exit code " exit-code)) (when reason (str "; what it said last: " reason)))]
-    :server-silent     ["lifecycle" "error" (str "the server has said nothing for " patience-ms " ms")]
-    :server-slow       ["lifecycle" "warn" (str "the server has said nothing for " silent-ms " ms so far")]
-    :restoring         ["lifecycle" "warn" (str "restoring, attempt " attempt (when error (str "; the last one failed: " (error-text error))))]
-    :restored          ["lifecycle" "info" (str "restored: " (model.log/restored report))]
-    :connection-closed ["lifecycle" "error" "the connection ended"]
-    :process-booted    ["lifecycle" "info" (str "process booted" (when pid (str ", pid " pid)))]
-    :booting           ["lifecycle" (if (seq warnings) "warn" "info") (str/join " " (cons "booting" warnings))]
-    :woke              ["lifecycle" "warn" (str "the machine slept" (when asleep-ms (str " for " asleep-ms " ms")))]
-    :handler-behind    ["lifecycle" "warn" (str "a handler is too slow" (when behind (str ", " behind " messages wait")))]
-    ["lifecycle"
-     (if error "error" "info")
-     (str (str/replace (name event) "-" " ") (when error (str ": " (error-text error))))]))
+      (event-line {:event :late, :late-s 0.02})  ;=> [\"late\" \"warn\" \"A bundle came 0.02 s late.\"]"
+  [event]
+  (let [{:keys [what level text]} (model.log/of-event event)]
+    [(case what :late "late", :command-failed "fail", "lifecycle") (name level) text]))
 
 (defn drift
   "What the page shows of drift: of how many roots something is declared, and the edits in
