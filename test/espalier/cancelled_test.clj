@@ -82,13 +82,15 @@
    'reconcile!         (fn [{:keys [s]}] (sc/reconcile! s [:group {:key :other}] patient))
    'drift              (fn [{:keys [s]}] (sc/drift s patient))
    'repair!            (fn [{:keys [s]}] (sc/repair! s patient))
+   'adopt!             (fn [{:keys [s g]}] (sc/adopt! s nil (assoc patient :root g)))
+   'snapshot           (fn [{:keys [s]}] (sc/snapshot s patient))
    'follow!            (fn [{:keys [s]}] (sc/follow! s (atom [:group {:key :another}]) patient))})
 
 (def ^:private elsewhere
   "Calls that wait, and why they are not here."
   '{boot! "interrupts-test", connect! "interrupts-test", quit! "interrupts-test", reboot! "interrupts-test", disconnect! "waits for a logout at the most"
     load-synthdef-directory! "as add-synthdefs!", plan "asks nothing of a server whose tree is known", stop-recording! "recording-test"
-    await-recording "waits for no answer", await-followed "waits for no answer"})
+    restore! "as reconcile!", await-recording "waits for no answer", await-followed "waits for no answer"})
 
 (deftest every-call-that-waits-is-known
   (is (= (set future/waiting) (into (set (keys calls)) (keys elsewhere)))))

@@ -31,8 +31,8 @@
    [espalier.model.error :as error]
    [espalier.model.options :as options]
    [espalier.model.state :as state]
+   [espalier.runtime.bus :as bus]
    [espalier.runtime.clock :as clock]
-   [espalier.runtime.entities :as entities]
    [espalier.runtime.handle :as handle]
    [espalier.runtime.health :as health]
    [espalier.runtime.mirror :as mirror]
@@ -219,10 +219,8 @@
   ([bus opts]
    (let [{:keys [every-ms] :or {every-ms 50}} (options/check-call opts #{:every-ms :buffer :policy})
          _      (check-every every-ms)
-         _      (entities/live-entity bus #{:bus :bus-group})
+         _      (bus/control-session bus #{:bus :bus-group})
          stream (stream (str bus) opts 16)]
-     (when (= :audio (:rate bus))
-       (throw (error/error :audio-bus (str bus " is an audio bus, whose values the server does not tell. A synth can measure them, and write to a control bus.") {:entity bus})))
      (until-it-ends! (:server bus) stream)
      (again! stream every-ms (fn [] (look-at-bus! stream bus)))
      stream)))

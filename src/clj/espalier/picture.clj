@@ -306,8 +306,11 @@
 
       (picture/show s)  ;=> #object[java.io.File … \"/tmp/espalier-….svg\"]"
   ([x] (show x {}))
-  ([x {:keys [path] :as opts}]
-   (let [file (save! x (or path (File/createTempFile "espalier-" ".svg")) (dissoc opts :path))]
+  ([x opts]
+   (when-not (map? opts)
+     (throw (error/error :invalid-option (str "The options of a picture are a map, not " (error/shown opts) ".") {:value opts})))
+   (let [path (:path opts)
+         file (save! x (or path (File/createTempFile "espalier-" ".svg")) (dissoc opts :path))]
      ((requiring-resolve 'espalier.runtime.desktop/open!) file)
      file)))
 
@@ -325,9 +328,10 @@
 
       (picture/show (picture/bus-samples lfo))"
   ([bus] (bus-samples bus {}))
-  ([{:keys [kind id] :as bus} opts]
+  ([bus opts]
    (options/check-call opts #{:duration-ms :interval-ms :timeout-ms})
-   (let [{:keys [duration-ms interval-ms]} (merge {:duration-ms 1000, :interval-ms 10} opts)
+   (let [{:keys [kind id]} (when (map? bus) bus)
+         {:keys [duration-ms interval-ms]} (merge {:duration-ms 1000, :interval-ms 10} opts)
          wait (select-keys opts [:timeout-ms])]
      (run! #(check-option {:duration-ms duration-ms, :interval-ms interval-ms} % positive? "a number above 0") [:duration-ms :interval-ms])
      {:kind           :samples

@@ -25,6 +25,7 @@
    [espalier.model.error :as error]
    [espalier.model.log :as log]
    [espalier.model.options :as options]
+   [espalier.model.words :refer [counted]]
    [espalier.runtime.executable :as executable]
    [espalier.runtime.handle :as handle]
    [espalier.runtime.port :as port]
@@ -47,8 +48,6 @@
   "Prints what a word of this namespace has done, with the time since `start`."
   [word start & text]
   (println (str word ": " (str/join text) " (" (Math/round (/ (- (System/nanoTime) (long start)) 1e6)) " ms)")))
-
-(defn- counted [n what] (str n " " what (when (not= 1 n) "s")))
 
 ;; ---- the server
 
@@ -229,7 +228,7 @@
          {:keys [n level] :or {n 20}} (options/check-call opts #{:n :level})
          found (sc/log (server) (cond-> {:limit n} level (assoc :level level)))]
      (run! (comp println log/line) found)
-     (say "logs" start (count found) (if (= 1 (count found)) " entry" " entries") (when level (str ", " (name level) " and above")))
+     (say "logs" start (counted (count found) "entry" "entries") (when level (str ", " (name level) " and above")))
      found)))
 
 (defn tap-log!

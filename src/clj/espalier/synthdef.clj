@@ -30,6 +30,7 @@
    [espalier.model.graph :as graph]
    [espalier.model.synthdef :as model]
    [espalier.model.ugen :as ugen]
+   [espalier.model.words :refer [counted]]
    [espalier.runtime.synthdef-file :as synthdef-file]
    [espalier.ugens :as ugens :refer [env-gate linen:kr lpf:ar offset-out:ar pan2:ar rand:ir var-saw:ar x-line:kr]])
   (:import
@@ -143,7 +144,7 @@
 (defn- line [d]
   (str "#<SynthDef " (:name d) " ["
        (str/join ", " (map (fn [[k {:keys [default]}]] (str k " " default)) (model/controls d)))
-       "] " (count (:ugens d)) (if (= 1 (count (:ugens d))) " UGen>" " UGens>")))
+       "] " (counted (count (:ugens d)) "UGen") ">"))
 
 (defmethod print-method ::synthdef [d ^Writer w]
   (if (and (= :synthdef (:kind d)) (vector? (:ugens d)))

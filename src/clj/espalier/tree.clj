@@ -133,7 +133,8 @@
   [tree]
   (loop [todo (list tree)]
     (if (seq todo)
-      (let [{:keys [kind def children] :as node} (peek todo)]
+      (let [node (peek todo)
+            {:keys [kind def children]} (when (map? node) node)]
         (and (map? node)
              (contains? #{:group :synth} kind)
              (or (nil? def) (string? def))

@@ -3,6 +3,7 @@
    [clojure.test :refer [deftest is]]
    [espalier.runtime.dispatch :as dispatch]
    [espalier.runtime.link :as link]
+   [espalier.runtime.listener :as listener]
    [espalier.servers :refer [error-of eventually]])
   (:import
    (java.util.concurrent CountDownLatch LinkedBlockingQueue TimeUnit)))
@@ -49,6 +50,14 @@
                          (future (try (dispatch/await! d w 60000) (catch Exception e (ex-message e)))))))]
     (dispatch/fail-all! d (ex-info "gone" {}))
     (is (= ["gone"] (distinct (map #(deref % 5000 :hangs) waits))))))
+
+(deftest the-id-of-a-handler-says-what-it-hears
+  (let [d (dispatcher)
+        [a b :as ids] (mapv #(dispatch/handle! d % (fn [_]) false) ["/n_go" "/n_go" ["/tr" 1000] some?])]
+    (is (= ["#<Listener \"/n_go\">" "#<Listener \"/n_go\">" "#<Listener [\"/tr\" 1000]>" "#<Listener of a predicate>"] (map pr-str ids)))
+    (is (not= a b))
+    (is (= [true false true] (map #(dispatch/unhandle! d %) [a a b]))))
+  (is (= ["#<Listener :booted :lost>" "#<Listener of all lifecycle events>"] (map (comp str listener/of-events) [#{:lost :booted} nil]))))
 
 (deftest handlers-are-apart-from-each-other
   (let [faults (LinkedBlockingQueue.)

@@ -49,6 +49,13 @@
   "The names of all commands."
   (set (keys commands)))
 
+(def sets-controls
+  "The addresses of the commands that set or map controls of nodes that are there."
+  (into #{}
+        (comp (filter (fn [{[[_ whose] [_ what]] :args}] (and (= :node whose) (many? what) (= :control (second what)))))
+              (map :address))
+        (vals commands)))
+
 (defn of
   "The entry of a request, or nil where its command is not in the table.
 

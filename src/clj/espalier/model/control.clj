@@ -3,7 +3,8 @@
   `known` is as `espalier.model.synthdef/controls` returns it; nil where the SynthDef is not
   known, which no value is wrong for."
   (:require
-   [espalier.model.error :as error]))
+   [espalier.model.error :as error]
+   [espalier.model.words :refer [counted]]))
 
 (set! *warn-on-reflection* true)
 
@@ -19,7 +20,9 @@
                {:control control, :synthdef synthdef}))
 
 (defn control-count
-  "How many values the controls of a SynthDef have."
+  "How many values the controls of a SynthDef have.
+
+      (control-count {\"freq\" {:index 0 :size 1}, \"pan\" {:index 1 :size 2}})  ;=> 3"
   ^long [known]
   (reduce (fn [n {:keys [index size]}] (max (long n) (+ (long index) (long size)))) 0 (vals known)))
 
@@ -46,7 +49,7 @@
                    (let [{:keys [size]} (get known (control-name control))]
                      (when (and size (< (long size) (bounded-count (inc (long size)) value)))
                        (throw (error/error :invalid-argument
-                                           (str "Control " (pr-str control) " of SynthDef " synthdef " has " size " value" (when (not= 1 size) "s") ", and "
+                                           (str "Control " (pr-str control) " of SynthDef " synthdef " has " (counted size "value") ", and "
                                                 (if (and (vector? value) (every? string? value))
                                                   (str "the mapping has " (count value) " channels. " (pr-str (first value)) " in its place maps to the first of them.")
                                                   "is given more."))

@@ -45,6 +45,13 @@
   [x]
   (instance? Entity x))
 
+(defn bus-symbols
+  "What maps a control to a bus, or to each of a group of them, in order.
+
+      (bus-symbols {:kind :bus-group, :rate :audio, :id 16, :count 2})  ;=> [\"a16\" \"a17\"]"
+  [{:keys [id rate], n :count}]
+  (mapv (fn [i] (str (if (= :audio rate) "a" "c") (+ (long id) (long i)))) (range (or n 1))))
+
 (defn members
   "The single buffers or buses of a group of them, in order; of a single one,
   itself."

@@ -141,14 +141,12 @@
 (defn- bus-symbols
   "What maps to a bus, or to each of a group of them."
   [x at]
-  (let [letter (when (entity/entity? x) (case (:rate x) :audio "a" :control "c" nil))]
-    (when-not letter
-      (throw (invalid (str "[:map bus] wants a bus, a bus group, or the name of one that is declared beside the tree."
-                           (when (and (int? x) (<= 0 (long x))) (str " \"c" x "\" or \"a" x "\" in its place maps to a bus by its number.")))
-                      at x)))
-    (let [id      (long ((:id-of at) x))
-          symbols (mapv (fn [i] (str letter (+ id (long i)))) (range (:count x 1)))]
-      (if (:count x) symbols (first symbols)))))
+  (when-not (and (entity/entity? x) (:rate x))
+    (throw (invalid (str "[:map bus] wants a bus, a bus group, or the name of one that is declared beside the tree."
+                         (when (and (int? x) (<= 0 (long x))) (str " \"c" x "\" or \"a" x "\" in its place maps to a bus by its number.")))
+                    at x)))
+  (let [symbols (entity/bus-symbols (assoc x :id ((:id-of at) x)))]
+    (if (:count x) symbols (first symbols))))
 
 (def ^:private longest-array 4096)
 

@@ -19,6 +19,7 @@
   not known, there is `:why` in place of the steps."
   (:require
    [clojure.string :as str]
+   [espalier.model.command :as command]
    [espalier.model.message :as message])
   (:import
    (java.util BitSet)))
@@ -30,7 +31,7 @@
   {:nodes {}, :buses {}, :buffers {}, :loads [], :cost 0})
 
 (def ^:private node-commands
-  #{"/s_new" "/n_set" "/n_setn" "/n_fill" "/n_map" "/n_mapn" "/n_mapa" "/n_mapan"})
+  (conj command/sets-controls "/s_new"))
 
 (def buffer-commands
   "The addresses of those that make or fill a buffer."

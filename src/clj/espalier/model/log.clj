@@ -6,7 +6,8 @@
   `:level` is :info, :warn or :error; `:what` is the name of a lifecycle event, or :output
   for a line that the server printed."
   (:require
-   [clojure.string :as str])
+   [clojure.string :as str]
+   [espalier.model.words :refer [counted]])
   (:import
    (java.io Writer)
    (java.time Instant ZoneId)
@@ -44,7 +45,7 @@
   [{:keys [not-restored ids elapsed-ms], {:keys [synthdefs buffers buses nodes]} :restored}]
   (let [parts (for [[n one many] [[synthdefs "SynthDef" "SynthDefs"] [buffers "buffer" "buffers"] [buses "bus" "buses"] [nodes "node" "nodes"]]
                     :when (and n (pos? (long n)))]
-                (str n " " (if (= 1 n) one many)))
+                (counted n one many))
         last-part (last parts)]
     (str (cond
            (empty? parts) "nothing"
@@ -76,7 +77,7 @@
     :malformed-packet  (because "What came is no OSC packet" error)
     :late              (str "A bundle came " late-s " s late.")
     :reconcile-failed  (because (str "The tree of " reference " was not reconciled") error)
-    :drifted           (str "What played had drifted from the tree of " reference ", and was repaired: " (count edits) (if (= 1 (count edits)) " edit." " edits."))
+    :drifted           (str "What played had drifted from the tree of " reference ", and was repaired: " (counted (count edits) "edit") ".")
     (or (plain-text event) (name event))))
 
 (defn of-event
@@ -114,7 +115,7 @@
 (defmethod print-method ::entries [entries ^Writer w]
   (if (every? :what entries)
     (let [n (frequencies (map :level entries))]
-      (.write w (str "#<Log " (count entries) (if (= 1 (count entries)) " entry" " entries")
+      (.write w (str "#<Log " (counted (count entries) "entry" "entries")
                      (apply str (for [level (rest levels) :when (n level)] (str ", " (n level) " " (name level)))) ">")))
     (print-method (vary-meta entries dissoc :type) w)))
 

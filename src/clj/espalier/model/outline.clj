@@ -4,11 +4,10 @@
   (:require
    [clojure.string :as str]
    [espalier.model.drawing :as drawing]
-   [espalier.model.nesting :as nesting]))
+   [espalier.model.nesting :as nesting]
+   [espalier.model.words :refer [counted]]))
 
 (set! *warn-on-reflection* true)
-
-(defn- counted [n what] (str n " " what (when (not= 1 n) "s")))
 
 (defn value-text
   "The value of a control as text, as short as it can be.

@@ -91,12 +91,3 @@
                                   (min (dec n) (long (/ high line-hz)))))
          level     (fn [i] (Math/log (+ 1e-12 (aget found (int i)))))]
      (* line-hz (+ (long top) (summit (level (dec (long top))) (level top) (level (inc (long top)))))))))
-
-(defn centre
-  "The frequency about which the spectrum is balanced: where it is bright."
-  ^double [^doubles xs rate-hz]
-  (let [found (magnitudes xs)
-        n     (alength found)
-        all   (areduce found i sum 0.0 (+ sum (aget found i)))
-        moment (areduce found i sum 0.0 (+ sum (* i (aget found i))))]
-    (/ (* (double rate-hz) moment) (* 2.0 n (max 1e-12 (double all))))))

@@ -11,7 +11,8 @@
   (:require
    [clojure.string :as str]
    [espalier.model.error :refer [error]]
-   [espalier.model.message :as message])
+   [espalier.model.message :as message]
+   [espalier.model.words :refer [counted]])
   (:import
    (clojure.lang PersistentArrayMap)
    (java.util ArrayDeque Arrays HashSet)))
@@ -184,13 +185,6 @@
                  (conj entries (or k slot) (if (= 1 size) (nth values slot) (subvec values slot (+ slot size))))))
         (PersistentArrayMap. (object-array entries))))))
 
-(defn slot-count
-  "How many slots the controls of a SynthDef have.
-
-      (slot-count {\"freq\" {:index 0 :size 1}, \"pan\" {:index 1 :size 2}})  ;=> 3"
-  ^long [controls]
-  (reduce (fn [n {:keys [index size]}] (max (long n) (+ (long index) (long size)))) 0 (vals controls)))
-
 (defn- number-text
   "A number with at most six digits behind the point, and at least one."
   [x]
@@ -238,9 +232,6 @@
     (if-let [{:keys [children]} (peek todo)]
       (recur (into (pop todo) children) (+ n (count children)))
       n)))
-
-(defn- counted [n what]
-  (str n " " what (when (not= 1 n) "s")))
 
 (defn shortcomings
   "What the last lines of a text say of a tree that does not tell all, a vector of strings.

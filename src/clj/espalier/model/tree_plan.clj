@@ -13,6 +13,7 @@
 
       reading -> wants -> (asked, answered) -> learn -> reading … -> conflicts -> tree"
   (:require
+   [espalier.model.control :as control]
    [espalier.model.tree :as tree])
   (:import
    (java.util ArrayList HashMap)))
@@ -40,7 +41,7 @@
   "Whether the last of the controls is an array, whose slots are behind the last that has a name."
   [controls]
   (let [named (reduce max -1 (map :index (vals controls)))]
-    (< (inc (long named)) (tree/slot-count controls))))
+    (< (inc (long named)) (control/control-count controls))))
 
 (defn- synth-bytes
   "What a synth takes in a reply with controls, and without; of a SynthDef that is not
@@ -203,7 +204,7 @@
 (defn- value-want [{:keys [values silent] :as reading} {:keys [id] :as synth}]
   (when-not (or (contains? values id) (contains? silent id))
     (when-some [controls (controls-of reading synth)]
-      (let [n (tree/slot-count controls)]
+      (let [n (control/control-count controls)]
         (when (pos? n)
           {:what :values, :id id, :slots n, :controls controls, :bytes (+ 60 (* 5 n))})))))
 
@@ -474,7 +475,7 @@
   (let [controls (when controls?
                    (or (get values id)
                        (when-some [known (controls-of reading synth)]
-                         (when (zero? (tree/slot-count known)) {}))))]
+                         (when (zero? (control/control-count known)) {}))))]
     [(cond-> synth controls (assoc :controls controls))
      (cond-> #{}
        (nil? (:def synth))                 (conj :def)

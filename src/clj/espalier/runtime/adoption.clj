@@ -9,6 +9,7 @@
    [espalier.model.nesting :as nesting]
    [espalier.model.options :as options]
    [espalier.model.state :as state]
+   [espalier.model.words :refer [counted]]
    [espalier.runtime.declared :as declared]
    [espalier.runtime.handle :as handle]
    [espalier.runtime.mirror :as mirror]
@@ -27,7 +28,7 @@
 
 (defmethod print-method Report [{:keys [root found missing unknown] :as report} ^Writer w]
   (if (and root found)
-    (.write w (str "#<Report adopted " found " node" (when (not= 1 found) "s") " of group " root
+    (.write w (str "#<Report adopted " (counted found "node") " of group " root
                    (when (seq missing) (str "; what does not play: " (str/join ", " (take 3 (map pr-str missing))) (when (< 3 (count missing)) " …")))
                    (when (seq unknown) (str "; what plays and is not in the tree: " (str/join ", " (take 3 unknown)) (when (< 3 (count unknown)) " …")))
                    ">"))

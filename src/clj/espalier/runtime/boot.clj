@@ -145,15 +145,15 @@
   "Waits until the server answers: scsynth of negative verbosity does not say that
   it is ready."
   [^RunningServer process {:keys [boot-timeout-ms] :as opts}]
-  (let [deadline (+ (session/milliseconds) boot-timeout-ms)
+  (let [deadline (+ (clock/milliseconds) boot-timeout-ms)
         ready    (.ready process)]
     (while (not (or (.isDone ready)
-                    (> (session/milliseconds) deadline)
+                    (> (clock/milliseconds) deadline)
                     (session/answers? opts 50)
                     (Thread/sleep 20))))
     (when-not (.isAlive process)
       (.awaitReady process (Duration/ofSeconds 1)))
-    (when (> (session/milliseconds) deadline)
+    (when (> (clock/milliseconds) deadline)
       (throw (TimeoutException.)))))
 
 (defn- await-ready! [^RunningServer process jack {:keys [boot-timeout-ms verbosity] :as opts}]

@@ -170,7 +170,7 @@
         s        (:server b)
         requests (mapv #(command/request :b-free {:buffer (:id %)} (:limits session)) (entity/members b))]
     (when (:part b)
-      (throw (error/error :part-of-group (str b " belongs to a group of buffers, which are freed together.") {:entity b})))
+      (throw (entities/part-of-group b)))
     (options/check-call opts #{:timeout-ms})
     (entities/freed! b session)
     (try

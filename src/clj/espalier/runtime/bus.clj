@@ -3,6 +3,7 @@
   there."
   (:require
    [espalier.model.command :as command]
+   [espalier.model.entity :as entity]
    [espalier.model.error :as error]
    [espalier.model.message :as message]
    [espalier.model.options :as options]
@@ -28,16 +29,26 @@
   [bus opts]
   (options/check-call opts #{})
   (let [session (live-entity bus buses)]
-    (when (or (:part bus) (zero? (long (:born bus))))
-      (throw (error/error :part-of-group (str bus " was not taken by itself: a group of buses is freed as one, and those of the device never.")
+    (when (zero? (long (:born bus)))
+      (throw (error/error :part-of-group (str bus " is the device's, and nobody frees it: (sc/free! bus) is for what (sc/add-bus! s …) has returned.")
                           {:entity bus})))
+    (when (:part bus)
+      (throw (entities/part-of-group bus)))
     (entities/freed! bus session)
     bus))
 
-(defn- control-session [bus kinds]
+(defn control-session
+  "The session in which control buses may be used, after a look whether they may; `kinds` is as of
+  `espalier.runtime.entities/live-entity`.
+
+  Throws what that throws, and `:espalier.error/audio-bus`."
+  [bus kinds]
   (let [session (live-entity bus kinds)]
     (when (= :audio (:rate bus))
-      (throw (error/error :audio-bus (str bus " carries sound: only control buses have values that can be set and asked for.") {:entity bus})))
+      (throw (error/error :audio-bus
+                          (str bus " carries sound, and only control buses have values that can be set and asked for. A synth can write how loud"
+                               " it is to one that (sc/add-bus! s) returns: (out:kr control-bus (amplitude:kr (in:ar " (:id bus) "))).")
+                          {:entity bus})))
     session))
 
 (defn set-bus!
@@ -101,4 +112,4 @@
   "See `espalier.core/map-symbol`."
   [bus]
   (live-entity bus buses)
-  (str (if (= :audio (:rate bus)) "a" "c") (:id bus)))
+  (first (entity/bus-symbols bus)))

@@ -22,6 +22,11 @@
   (^Instant [] (now wall))
   (^Instant [^InstantSource clock] (.instant clock)))
 
+(defn milliseconds
+  "Milliseconds of a clock that only goes forward."
+  ^long []
+  (quot (System/nanoTime) 1000000))
+
 (defn- named-instant ^Instant [when clock]
   (cond
     (nil? when)               nil

@@ -16,6 +16,7 @@
        :doubt? true                              whether nobody knows what has become of what was sent
        :there #{\"old\"}}                           names of others that the server was seen to have"
   (:require
+   [espalier.model.command :as command]
    [espalier.model.control :as control]
    [espalier.model.error :as error]
    [espalier.model.state :as state]
@@ -86,9 +87,6 @@
   (change! session assoc :doubt? true)
   (doubt-controls! session ids))
 
-(def ^:private sets-controls
-  #{"/n_set" "/n_setn" "/n_fill" "/n_map" "/n_mapa" "/n_mapn" "/n_mapan"})
-
 (def ^:private defines-synthdefs
   #{"/d_recv" "/d_load" "/d_loadDir"})
 
@@ -100,8 +98,8 @@
   (when (defines-synthdefs (nth request 0))
     (change! session assoc :sent {}))
   (let [^ConcurrentHashMap controls (.-controls declared)]
-    (when (and (not (.isEmpty controls)) (sets-controls (nth request 0)))
-      (let [id (nth request 1 nil)]
+    (when (and (not (.isEmpty controls)) (command/sets-controls (nth request 0)))
+      (when-some [id (nth request 1 nil)]
         (doubt-controls! session (if (.containsKey controls id)
                                    [id]
                                    ;; Settings of a group are of all that is in it.
@@ -117,5 +115,5 @@
   [{:keys [^Memory declared]} f]
   (let [^ReentrantLock lock (.-lock declared)]
     (when-not (.tryLock lock (long patience-s) TimeUnit/SECONDS)
-      (throw (error/error :busy (str "What is declared has been changing for " patience-s " s on another thread.") {})))
+      (throw (error/error :busy (str "What is declared has been changing for " patience-s " s on another thread. Call again when the reconcile!, adopt! or restore! there has returned.") {})))
     (try (f) (finally (.unlock lock)))))

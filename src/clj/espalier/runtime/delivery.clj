@@ -109,11 +109,11 @@
                                 (some #(message/matches? (command/reply-to request) %) said))
                     (if-let [fail (some #(when (and (= "/fail" (first %)) (failure/mine? request %)) %) said)]
                       (failure/error-of request (failure/words fail) {:reply fail})
-                      (failure/error-of request "no word of it" {:inferred true})))))
+                      (failure/error-of request "it has gone on without saying that this is done" {:inferred true})))))
           requests)))
 
 (defn- done-all-the-same?
-  "Whether an asynchronous request of which there is no word was carried out, nil where nobody can tell."
+  "Whether an asynchronous request of which the server has not said that it is done was carried out, nil where nobody can tell."
   [session [address id] timeout-ms]
   (case address
     ("/b_alloc" "/b_allocRead" "/b_allocReadChannel" "/b_free")

@@ -15,6 +15,7 @@
    [espalier.model.failure :as failure]
    [espalier.model.message :as message]
    [espalier.runtime.link :as link]
+   [espalier.runtime.listener :as listener]
    [espalier.runtime.worker :as worker])
   (:import
    (espalier.kernel OscMessage)
@@ -538,8 +539,8 @@
   `f`        called with the message vector
   `once?`    whether the first match is the last"
   [^Dispatcher d pattern f once?]
-  (let [id       (Object.)
-        accepts? (acceptor pattern)
+  (let [accepts? (acceptor pattern)
+        id       (listener/of-messages pattern)
         call     (fn [m]
                    (cond
                      ;; See `behind!`.

@@ -37,17 +37,24 @@
 
 ;; ---- may it be used?
 
+(defn- anew
+  "The call that makes another entity of a kind."
+  [kind]
+  (str "(sc/add-" (name kind) "! s …)"))
+
 (defn- foreign [e s]
-  (error/error :foreign-entity (str e " is of another server, " (:server e) ", not of " s ".") {:entity e}))
+  (error/error :foreign-entity
+               (str e " is of another server, " (:server e) ", not of " s ". " (anew (:kind e)) " makes one of this server.")
+               {:entity e}))
 
 (defn- dead [e]
   (error/error :dead-entity
-               (str e " was of a server that has ended, or of a login that has: what is online now knows nothing of it. Make it anew.")
+               (str e " was of a server that has ended, or of a login that has: what is online now knows nothing of it. " (anew (:kind e)) " makes it anew.")
                {:entity e}))
 
 (defn- freed [e]
   (error/error :freed-entity
-               (str e " is not there any more: it was freed, has ended, or the server was reset.")
+               (str e " is not there any more: it was freed, has ended, or the server was reset. " (anew (:kind e)) " makes another.")
                {:entity e}))
 
 (defn- node-birth [session id]
@@ -144,8 +151,8 @@
 
 (defn- no-entity [e kinds]
   (error/error :no-entity
-               (str "This function wants " (apply str (interpose " or " (map name (sort kinds)))) ", an entity such as (sc/add-"
-                    (name (first (sort kinds))) "! s …) returns, not " (pr-str e) ".")
+               (str "This function wants a " (apply str (interpose " or a " (map name (sort kinds)))) ", an entity such as "
+                    (anew (first (sort kinds))) " returns, not " (error/shown e) ".")
                {:value e, :kinds kinds}))
 
 (defn check-login
@@ -344,6 +351,14 @@
           (moment/undo! server #(not-freed! e session)))
       (do (moment/undo! server #(take! session space id n (:born e)))
           (moment/afterwards! server #(.free (ids-of session space) id))))))
+
+(defn part-of-group
+  "The error of freeing one buffer or bus of a group."
+  [{:keys [kind] :as e}]
+  (error/error :part-of-group
+               (str e " belongs to a " (name kind) " group, which is freed as one: (sc/free! group), with what "
+                    (anew (str (name kind) "-group")) " has returned.")
+               {:entity e}))
 
 (defn hardware-buses
   "The group of the audio buses that a device has, from `id` on."

@@ -6,6 +6,7 @@
    [espalier.model.entity :refer [entity?]]
    [espalier.model.error :as error]
    [espalier.model.options :as options]
+   [espalier.model.words :refer [counted]]
    [espalier.runtime.handle :as handle]
    [espalier.runtime.origin :as origin]
    [espalier.runtime.reconcile :as reconcile]
@@ -39,7 +40,7 @@
 (defn- describe [^Follow f]
   (let [{:keys [status change-count bundle-count error]} @(.-state f)]
     (str "#<Follow " (if (var? (.-reference f)) (.-reference f) (.getSimpleName (class (.-reference f)))) " " (name status) ", "
-         change-count " change" (when (not= 1 change-count) "s") " in " bundle-count " bundle" (when (not= 1 bundle-count) "s") (when error (str ", the last one failed: " (ex-message error))) ">")))
+         (counted change-count "change") " in " (counted bundle-count "bundle") (when error (str ", the last one failed: " (ex-message error))) ">")))
 
 (defmethod print-method Follow [f ^Writer w] (.write w (str f)))
 

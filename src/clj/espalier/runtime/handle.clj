@@ -11,6 +11,7 @@
    [espalier.runtime.dispatch :as dispatch]
    [espalier.runtime.executable :as executable]
    [espalier.runtime.health :as health]
+   [espalier.runtime.listener :as listener]
    [espalier.runtime.log :as log]
    [espalier.runtime.session :as session]
    [espalier.runtime.trace :as trace]
@@ -104,8 +105,8 @@
   [^Server s wanted f]
   (state s)
   (let [f      (handler f)
-        id     (Object.)
         wanted (some-> wanted check-events)
+        id     (listener/of-events wanted)
         ;; A listener that throws when it is told of a fault would be told again for ever.
         listen (fn [event]
                  (try (f event)
@@ -281,7 +282,9 @@
   (let [^ReentrantLock lock (.-lock s)
         patience            60]
     (when-not (.tryLock lock patience TimeUnit/SECONDS)
-      (throw (error/error :busy (str "The server has been " (name (status s)) " for " patience " s on another thread.") {:status (status s)})))
+      (throw (error/error :busy (str "The server has been " (name (status s)) " for " patience " s on another thread. Call again when"
+                                    " (sc/boot-status s) tells something else; (sc/kill-all!) ends all servers that were booted here.")
+                          {:status (status s)})))
     (try (f) (finally (.unlock lock)))))
 
 (defn become!

@@ -5,6 +5,7 @@
   (:require
    [espalier.model.backoff :as backoff]
    [espalier.model.error :as error]
+   [espalier.model.words :refer [counted]]
    [espalier.runtime.audio :as audio]
    [espalier.runtime.handle :as handle :refer [emit! leave! locked]])
   (:import
@@ -93,7 +94,7 @@
 
 (defn- not-restored [attempts ^Throwable e]
   (error/error :server-not-restored
-               (str "was not restored in " attempts (if (= 1 attempts) " attempt" " attempts")
+               (str "was not restored in " (counted attempts "attempt")
                     (when e (str "; the last one failed: " (ex-message e)))
                     " (sc/reboot! s {:restore true}) tries once more.")
                {:attempts attempts}

@@ -9,6 +9,7 @@
   Hints for viewers are metadata; no viewer is needed."
   (:require
    [clojure.core.protocols :as protocols]
+   [espalier.model.entity :as entity]
    [espalier.model.log :as model.log]
    [espalier.model.options :as options]
    [espalier.model.options-table :as options-table]
@@ -119,8 +120,8 @@
 
 (defn- mapped
   "The synths that have a control which this client has mapped to a bus."
-  [s {:keys [mirror] :as session} {:keys [id rate], n :count}]
-  (let [symbols (into #{} (map #(str (if (= :audio rate) "a" "c") (+ (long id) (long %)))) (range (or n 1)))
+  [s {:keys [mirror] :as session} bus]
+  (let [symbols (set (entity/bus-symbols bus))
         mapped? (fn [v] (if (vector? v) (some symbols v) (symbols v)))]
     (into []
           (comp (filter (fn [[id {:keys [kind]}]] (and (= :synth kind) (some (comp mapped? val) (declared/controls-of session id)))))

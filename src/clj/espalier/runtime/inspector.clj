@@ -8,6 +8,7 @@
    [espalier.model.error :as error]
    [espalier.model.inspector :as inspector]
    [espalier.model.json :as json]
+   [espalier.model.words :refer [counted]]
    [espalier.runtime.entities :as entities]
    [espalier.runtime.handle :as handle]
    [espalier.runtime.inspector-look :as look]
@@ -147,5 +148,5 @@
   (let [^Page p (.-page i), n (.get ^AtomicInteger (.-lookers p))]
     (str "#<Inspector " (if (page/stopped? p)
                           "STOPPED"
-                          (str (url i) " " (if (:write? (.-options p)) "read-write" "read-only") ", " n (if (= 1 n) " page" " pages") " open"))
+                          (str (url i) " " (if (:write? (.-options p)) "read-write" "read-only") ", " (counted n "page") " open"))
          ">")))

@@ -4,16 +4,17 @@
   controls, which nobody notifies, are asked for after a change, and now and then."
   (:require
    [clojure.string :as str]
+   [espalier.model.command :as command]
    [espalier.model.inspector :as inspector]
    [espalier.model.message :as message]
    [espalier.model.meter :as meter]
+   [espalier.runtime.clock :as clock]
    [espalier.runtime.declared :as declared]
    [espalier.runtime.handle :as handle]
    [espalier.runtime.inspector-page :as page :refer [assoc-new log! publish!]]
    [espalier.runtime.mirror :as mirror]
    [espalier.runtime.node :as node]
    [espalier.runtime.reconcile :as reconcile]
-   [espalier.runtime.session :as session]
    [espalier.runtime.synthdefs :as synthdefs]
    [espalier.runtime.trace :as trace]
    [espalier.runtime.tree-query :as tree-query])
@@ -86,9 +87,6 @@
      (handle/on-osc! s "/status.reply" (fn [message] (show-server! p (message/status message))) false)
      (handle/on-osc! s meter/address (fn [message] (publish! p assoc :meters (meter/levels message))) false)]))
 
-(def ^:private sets-controls
-  #{"/n_set" "/n_setn" "/n_fill" "/n_map" "/n_mapn" "/n_mapa" "/n_mapan"})
-
 (defn- look-at-structure!
   "Shows the nodes that the client knows of, where they have changed, and what it has sent
   since that sets controls. Returns the look with `:ask?` true where there is something to ask
@@ -100,7 +98,7 @@
         fresh (not= era (:era look))
         moved (or fresh (not (identical? (:nodes now) (:nodes known))))
         set?  (and (:controls? (.-options p)) (< (long (or n sent)) sent)
-                   (seq (trace/entries t {:after (dec (long n)), :direction :sent, :address sets-controls, :limit 1})))]
+                   (seq (trace/entries t {:after (dec (long n)), :direction :sent, :address command/sets-controls, :limit 1})))]
     (when moved
       (publish! p (fn [page] (assoc page :nodes (inspector/known-nodes (if fresh {} (:nodes page)) now) :stale false))))
     (when (or fresh (not (identical? (:synthdefs now) (:synthdefs known))))
@@ -117,11 +115,11 @@
   "Asks the server for its tree and shows it. What has changed meanwhile the client knows
   better."
   [^Page p {:keys [mirror] :as session} look]
-  (let [began (session/milliseconds)
+  (let [began (clock/milliseconds)
         known (mirror/known mirror)
         tree  (read-tree p session)
         now   (mirror/known mirror)
-        end   (session/milliseconds)]
+        end   (clock/milliseconds)]
     (when tree
       (publish! p (fn [{:keys [nodes] :as page}]
                     (let [told (inspector/told-nodes nodes tree)]
@@ -136,7 +134,7 @@
   "A question may take a fifth of the time after changes, and a tenth of it otherwise."
   [^Page p {:keys [ask? asked took]}]
   (or (nil? asked)
-      (let [since (- (session/milliseconds) (long asked))]
+      (let [since (- (clock/milliseconds) (long asked))]
         (<= (if ask? (* 4 (long took)) (max (long (:poll-ms (.-options p))) (* 9 (long took)))) since))))
 
 (defn look-at-drift!
@@ -166,7 +164,7 @@
 (defn- keep-meter!
   "Sees to it that the outputs are measured, also after a reset; tries every two seconds."
   [^Page p {:keys [mirror era]} {:keys [meter metered] :as look}]
-  (let [now (session/milliseconds)]
+  (let [now (clock/milliseconds)]
     (if (or (and meter (= era (:era meter)) (mirror/there? mirror (:id meter)))
             (and metered (< (- now (long metered)) 2000)))
       look
@@ -197,9 +195,9 @@
         look (cond-> (look-at-structure! p session look)
                meters? (as-> look (keep-meter! p session look)))
         look (if (time-to-ask? p look) (ask! p session look) look)]
-    (if (and drift-ms (<= (long drift-ms) (- (session/milliseconds) (long (:drifted look 0)))))
+    (if (and drift-ms (<= (long drift-ms) (- (clock/milliseconds) (long (:drifted look 0)))))
       (do (look-at-drift! p session)
-          (assoc look :drifted (session/milliseconds)))
+          (assoc look :drifted (clock/milliseconds)))
       look)))
 
 (defn- look!

@@ -2,8 +2,7 @@
   "What an inspector shows, one value, `espalier.model.inspector`, and who waits for it to change."
   (:require
    [espalier.model.inspector :as inspector]
-   [espalier.runtime.clock :as clock]
-   [espalier.runtime.session :as session])
+   [espalier.runtime.clock :as clock])
   (:import
    (java.util.concurrent CountDownLatch TimeUnit)
    (java.util.concurrent.atomic AtomicInteger)))
@@ -41,10 +40,10 @@
 (defn await-that
   "Waits until `f` returns true, of which `wake!` tells; for so long at the most."
   [^Page p ms f]
-  (let [end (+ (session/milliseconds) (long ms))]
+  (let [end (+ (clock/milliseconds) (long ms))]
     (locking (.-monitor p)
       (loop []
-        (let [left (- end (session/milliseconds))]
+        (let [left (- end (clock/milliseconds))]
           (cond
             (f)           true
             (pos? left)   (do (.wait ^Object (.-monitor p) left) (recur))

@@ -83,15 +83,12 @@
   [^Mirror m event]
   (swap! (.-known m) state/step event))
 
-(defn- milliseconds ^long []
-  (quot (System/nanoTime) 1000000))
-
 (defn- server-milliseconds
   "By the clock of the server; where that is the machine's, by one that only goes forward."
   ^long [^Mirror m]
   (if (clock/virtual? (.-clock m))
     (.millis ^InstantSource (.-clock m))
-    (milliseconds)))
+    (clock/milliseconds)))
 
 (def ^:private grace-ms
   "So long after its time a node may still come."
@@ -101,14 +98,14 @@
   "Notes that a node was asked for. `sent?` says whether the request goes out now;
   otherwise `sent!` is told when."
   [^Mirror m id facts sent?]
-  (.put ^ConcurrentHashMap (.-due m) id (Expected. facts (if sent? (server-milliseconds m) Long/MAX_VALUE) (milliseconds)))
+  (.put ^ConcurrentHashMap (.-due m) id (Expected. facts (if sent? (server-milliseconds m) Long/MAX_VALUE) (clock/milliseconds)))
   (when sent? (tell! m [:expect id facts])))
 
 (defn sent!
   "Notes that the requests for expected nodes went out, to be done in `ahead-ms`."
   [^Mirror m ids ahead-ms]
   (let [at                     (+ (server-milliseconds m) (long ahead-ms))
-        noted                  (milliseconds)
+        noted                  (clock/milliseconds)
         ^ConcurrentHashMap due (.-due m)
         news                   (into []
                                      (keep (fn [id]
@@ -186,7 +183,7 @@
   "What came due and was noted before these milliseconds, by the clock of the server and by
   our own, should be there now. A clock that is moved moves when all that was due is done."
   [^Mirror m]
-  (let [limit (- (milliseconds) (long grace-ms))]
+  (let [limit (- (clock/milliseconds) (long grace-ms))]
     (if (clock/virtual? (.-clock m))
       [(inc (server-milliseconds m)) limit]
       [limit Long/MAX_VALUE])))

@@ -159,7 +159,7 @@
       (throw (error/error :invalid-message (str "Within a moment only messages are sent, vectors such as [\"/sync\" 1], not " (pr-str x) ".")
                           {:message x})))
     (let [session (handle/live s)]
-      (if (map? x)
+      (if (and (map? x) (sequential? (:packets x)))
         (send-bundle! session x)
         (link/send! (:link session) x)))))
 

@@ -10,6 +10,7 @@
    [espalier.model.message :as message]
    [espalier.model.options :as options]
    [espalier.model.synthdef :as synthdef]
+   [espalier.runtime.clock :as clock]
    [espalier.runtime.dispatch :as dispatch]
    [espalier.runtime.entities :as entities :refer [live-entity]]
    [espalier.runtime.handle :as handle]
@@ -440,7 +441,7 @@
   (let [{:keys [dispatcher] :as session} (entities/check-login node nodes)
         id         (:id node)
         timeout-ms (long (or timeout-ms (:timeout-ms session)))
-        end        (+ (session/milliseconds) timeout-ms)
+        end        (+ (clock/milliseconds) timeout-ms)
         heard?     (fn [waiter wait-ms]
                      (try (dispatch/await! dispatcher waiter wait-ms) true
                           (catch clojure.lang.ExceptionInfo e
@@ -448,7 +449,7 @@
     ;; A message may be lost in a burst, so every half second the node is looked at.
     (loop []
       (let [waiter (dispatch/expect! dispatcher [address id] [address id])
-            left   (- end (session/milliseconds))]
+            left   (- end (clock/milliseconds))]
         (case (try (cond
                      (seen? (session/look-at! session [id] (max 1000 left))) :done
                      (heard? waiter (max 1 (min 500 left)))                  :done

@@ -7,11 +7,13 @@
    [espalier.model.command :as command]
    [espalier.model.control :as control]
    [espalier.model.diff :as diff]
+   [espalier.model.entity :as entity]
    [espalier.model.error :as error]
    [espalier.model.nesting :as nesting]
    [espalier.model.options :as options]
    [espalier.model.plan :as plan]
    [espalier.model.state :as state]
+   [espalier.model.words :refer [counted]]
    [espalier.runtime.buffer :as buffer]
    [espalier.runtime.clock :as clock]
    [espalier.runtime.declared :as declared]
@@ -173,17 +175,12 @@
                 rows))
         rows))))
 
-(defn- symbols-of
-  "The strings that map a control to a bus, or to one of a group."
-  [{:keys [id rate], n :count}]
-  (map (fn [i] (str (if (= :audio rate) "a" "c") (+ (long id) (long i)))) (range (or n 1))))
-
 (defn- gone-symbols
   "What maps to buses that were declared, in `old`, and are no more."
   [old wish]
   (into #{}
         (comp (remove (fn [[name {:keys [entity]}]] (identical? entity (:entity (get-in wish [:buses name])))))
-              (mapcat (fn [[_ {:keys [entity]}]] (symbols-of entity))))
+              (mapcat (fn [[_ {:keys [entity]}]] (entity/bus-symbols entity))))
         (:buses old)))
 
 (defn- unmapping
@@ -661,8 +658,6 @@
             (throw (incomplete failure report false))))))))
 
 ;; ---- the calls
-
-(defn- counted [n what] (str n " " what (when (not= 1 n) "s")))
 
 (defmethod print-method Report [{:keys [edits bundle-count byte-count confirmed? differences at] :as report} ^Writer w]
   (if (and edits bundle-count byte-count)

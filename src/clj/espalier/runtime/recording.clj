@@ -11,7 +11,9 @@
    [espalier.model.error :as error]
    [espalier.model.options :as options]
    [espalier.model.recorder :as recorder]
+   [espalier.model.words :refer [counted]]
    [espalier.runtime.buffer :as buffer]
+   [espalier.runtime.clock :as clock]
    [espalier.runtime.entities :as entities]
    [espalier.runtime.handle :as handle]
    [espalier.runtime.link :as link]
@@ -36,7 +38,7 @@
   Object
   (toString [_]
     (let [{:keys [status result]} @state]
-      (str "#<Recording " (.toUpperCase (name status)) " " path ", " (:channel-count parts) (if (= 1 (:channel-count parts)) " channel" " channels")
+      (str "#<Recording " (.toUpperCase (name status)) " " path ", " (counted (:channel-count parts) "channel")
            (when-let [frames (:frames result)] (str ", " frames " frames")) ">"))))
 
 (defmethod print-method Recording [r ^Writer w] (.write w (str r)))
@@ -117,10 +119,10 @@
       (buffer/set-samples! b {0 1} {})
       (synthdefs/add-synthdefs! s recorder/disk-fence opts)
       (let [y   (node/add-synth! s recorder/disk-fence {:buffer b} (merge root opts))
-            end (+ (session/milliseconds) (long (or (:timeout-ms opts) (:timeout-ms (handle/live s)))))]
+            end (+ (clock/milliseconds) (long (or (:timeout-ms opts) (:timeout-ms (handle/live s)))))]
         (try
           (while (not (zero? (double (get (buffer/get-samples b [0] opts) 0))))
-            (when (< end (session/milliseconds))
+            (when (< end (clock/milliseconds))
               (throw (error/error :no-answer "The server's disk thread has not done what it was given in time: the disk is too slow. :timeout-ms says how long to wait." {}))))
           (finally (node/free! y (assoc opts :confirm true)))))
       (finally (buffer/free! b opts)))))

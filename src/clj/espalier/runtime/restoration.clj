@@ -17,7 +17,9 @@
    [espalier.model.options :as options]
    [espalier.model.snapshot :as snapshot]
    [espalier.model.wiring :as wiring]
+   [espalier.model.words :refer [counted]]
    [espalier.runtime.buffer :as buffer]
+   [espalier.runtime.clock :as clock]
    [espalier.runtime.declared :as declared]
    [espalier.runtime.delivery :as delivery]
    [espalier.runtime.entities :as entities]
@@ -25,9 +27,9 @@
    [espalier.runtime.ledger :as ledger]
    [espalier.runtime.mirror :as mirror]
    [espalier.runtime.moment :as moment]
+   [espalier.runtime.pretty :as pretty]
    [espalier.runtime.reconcile :as reconcile]
    [espalier.runtime.session :as session]
-   [espalier.runtime.pretty :as pretty]
    [espalier.runtime.synthdefs :as synthdefs]
    [espalier.runtime.tree-query :as tree-query]
    [espalier.runtime.worker :as worker])
@@ -43,11 +45,11 @@
 (defrecord Report [] Object (toString [this] (pr-str this)))
 
 (def ^:private words
-  [[:nodes "node"] [:synthdefs "SynthDef"] [:buffers "buffer"] [:buses "value of a bus" "values of buses"]])
+  [[:nodes "node" "nodes"] [:synthdefs "SynthDef" "SynthDefs"] [:buffers "buffer" "buffers"] [:buses "value of a bus" "values of buses"]])
 
 (defmethod print-method Report [{:keys [restored not-restored ids elapsed-ms] :as report} ^Writer w]
   (if (and restored elapsed-ms)
-    (let [done (keep (fn [[k one many]] (let [n (long (get restored k 0))] (when (pos? n) (str n " " (if (= 1 n) one (or many (str one "s"))))))) words)
+    (let [done (keep (fn [[k one many]] (let [n (long (get restored k 0))] (when (pos? n) (counted n one many)))) words)
           {:keys [kind id why]} (first not-restored)]
       (.write w (str "#<Report restored " (if (seq done) (str/join ", " done) "nothing") " in " elapsed-ms " ms"
                      (when (seq ids) (str ", with other " (str/join ", " (map (comp #(str/replace % "-" " ") name) (keys ids)))))
@@ -374,7 +376,7 @@
 (defn- restored!
   "Makes what a restoration has to do so, and returns the report."
   [{:keys [s session legacy by-hand? opts] :as restoration}]
-  (let [began    (session/milliseconds)
+  (let [began    (clock/milliseconds)
         _        (when legacy (entities/inherit! session legacy))
         blocks   (claim-blocks! restoration)
         numbers  (when (some (comp seq val) blocks) (number-controls restoration))
@@ -399,7 +401,7 @@
       {:restored     {:synthdefs synthdefs, :buffers buffers, :buses buses, :nodes (count there)}
        :not-restored @(:lacking restoration)
        :ids          (into {} (filter (comp seq val)) {:nodes nodes, :buffers (:buffer blocks), :control-buses (:control-bus blocks), :audio-buses (:audio-bus blocks)})
-       :elapsed-ms   (- (session/milliseconds) began)})))
+       :elapsed-ms   (- (clock/milliseconds) began)})))
 
 (defn restore-login!
   "Makes of what `remember` has returned what the login of a handle has, on a fresh server:

@@ -69,7 +69,7 @@
   [^Server s h loss {:keys [attempts at-ms]} by-itself?]
   (healing/begin! s h loss
                   (fn [attempt] (restore-once! s h attempt))
-                  (backoff/first-attempt attempts (- (session/milliseconds) (long (or at-ms 0))) by-itself?)))
+                  (backoff/first-attempt attempts (- (clock/milliseconds) (long (or at-ms 0))) by-itself?)))
 
 (defn- lost!
   "The server of `session` is gone or as good as gone: `event` says how, `why` in
@@ -104,9 +104,11 @@
                (emit! s :lost {:why why})))))))))
 
 (defn- process-ended! [^Server s ^RunningServer process ^ServerProcess$Exit exit]
-  (let [{:keys [status session] current :process} @(.-state s)]
+  (let [{:keys [status session jack] current :process} @(.-state s)]
     (when (identical? process current)
-      (let [how (str "(" exit ")" (some->> (.orElse (.failure process) nil) (str ": ")) (what-next s {:owner? true}))]
+      (let [;; Code 0 is of an end in order: an error in the output is of something before.
+            failed? (not= 0 (.code exit))
+            how     (str "(" exit ")" (some->> (if failed? (.orElse (.failure process) nil) (audio/trouble jack)) (str ": ")) (what-next s {:owner? true}))]
         ;; Before the lock: whoever holds it may be waiting for this very server.
         (dispatch/fail-all! (.-dispatcher s)
                             (if (contains? #{:booting :restoring} status)
@@ -116,7 +118,7 @@
                                            {:status status, :exit-code (.code exit)})))
         (when (= :online status)
           (lost! s session :process-died (str "its process ended " how)
-                 {:exit-code (.code exit), :reason (.reason process)}
+                 (cond-> {:exit-code (.code exit)} failed? (assoc :reason (.reason process)))
                  ;; By `kill-all!`, for whoever else asks is not online any more.
                  (.wasAsked exit)))))))
 
@@ -158,7 +160,7 @@
         tick (fn [w]
                (when-not (.await stop interval-ms TimeUnit/MILLISECONDS)
                  (let [stopped (when stopped-ms (trouble @(.-state s)))
-                       {:keys [action stopped silent-ms] :as w} (watch/step w (session/milliseconds) (.get heard) stopped)]
+                       {:keys [action stopped silent-ms] :as w} (watch/step w (clock/milliseconds) (.get heard) stopped)]
                    (if (= :lost action)
                      (lost! s session :server-silent
                             (str (if stopped (str stopped ", and it") "it") " has said nothing for " (if stopped silent-ms patience-ms) " ms" (what-next s session))
@@ -170,7 +172,7 @@
                          (worker/offer! ping :ping)
                          (when (contains? #{:woke :again} action) (worker/offer! look :look))
                          w)))))]
-    (doto (Thread. #(loop [w (watch/start (session/milliseconds) settings)]
+    (doto (Thread. #(loop [w (watch/start (clock/milliseconds) settings)]
                       (when-let [w (tick w)] (recur w)))
                    (str "espalier-watch-" port))
       (.setDaemon true)
@@ -243,7 +245,7 @@
   (let [session (open-session! s opts owner? kept)
         _       (hold! s {:session session})
         report  (when kept (restore! s session opts kept))]
-    (become! s :online {:restored (when kept {:attempts attempt, :at-ms (session/milliseconds), :report report})
+    (become! s :online {:restored (when kept {:attempts attempt, :at-ms (clock/milliseconds), :report report})
                         :healing nil, :restoring nil, :lost nil, :kept nil, :last-options nil})
     (hold! s {:watch (start-watch! s session opts)})
     (when kept (emit! s :restored {:report report}))

@@ -11,6 +11,7 @@
    [espalier.model.options :as options]
    [espalier.model.register :as register]
    [espalier.model.state :as state]
+   [espalier.runtime.clock :as clock]
    [espalier.runtime.dispatch :as dispatch]
    [espalier.runtime.health :as health]
    [espalier.runtime.ledger :as ledger]
@@ -28,11 +29,6 @@
    (java.util.function BooleanSupplier)))
 
 (set! *warn-on-reflection* true)
-
-(defn milliseconds
-  "Milliseconds of a clock that only goes forward."
-  ^long []
-  (quot (System/nanoTime) 1000000))
 
 (defn- place [{:keys [protocol ip-address port]}]
   (str ip-address ":" port " (" (name protocol) ")"))
@@ -176,12 +172,15 @@
 (defn- ask-again!
   "What a server says to a question: asks it until there is an answer, or that is not to be expected."
   [session message reply fenced async? patient? timeout-ms]
-  (let [until (+ (milliseconds) (long timeout-ms))]
+  (let [until (+ (clock/milliseconds) (long timeout-ms))]
     (loop [asked 1]
       (let [waiter (if fenced
                      (ask-fenced! session message reply async? patient?)
                      (ask! session message reply))
-            said   (answer session waiter (max 1 (- until (milliseconds))))]
+            said   (try (answer session waiter (max 1 (- until (clock/milliseconds))))
+                        (catch clojure.lang.ExceptionInfo e
+                          ;; Of all the time, not of what was left.
+                          (throw (if (= :espalier.error/no-answer (error/code e)) (dispatch/no-answer message reply timeout-ms) e))))]
         (if (and (nil? said) (lossy? session) (not async?) (< asked (long most-asked)))
           (recur (inc asked))
           said)))))
@@ -416,15 +415,16 @@
   Throws `:espalier.error/nobody-listens`, `:espalier.error/no-answer`,
   `:espalier.error/too-many-clients`, `:espalier.error/already-registered`; the
   link is closed then."
-  [dispatcher {:keys [protocol timeout-ms] :as options} engine owner? {:keys [wish clock health mend! on-packet on-sent on-malformed on-unreachable on-closed]}]
-  (let [heard   (AtomicLong. (milliseconds))
+  [dispatcher {:keys [protocol timeout-ms] :as options} engine owner?
+   {:keys [wish clock health mend! on-packet on-sent on-malformed on-unreachable on-closed]}]
+  (let [heard   (AtomicLong. (clock/milliseconds))
         opened  (promise)
         mirror  (mirror/mirror (fn [m] (when-let [session (deref opened 0 nil)] (mend! session m))) clock)
         ledger  (ledger/ledger mirror)
         link    (try
                   (link/open (target options)
                              {:packet      (fn [m]
-                                             (.set heard (milliseconds))
+                                             (.set heard (clock/milliseconds))
                                              (on-packet m)
                                              (mirror/arrived! mirror m)
                                              (ledger/arrived! ledger m)

@@ -41,7 +41,7 @@
   another login nothing plays, which can be undone; unless it is one that has restored
   what played."
   [{:keys [synths era history] :as stage} {:keys [eras] :as session}]
-  (if (or (= era (:era session)) (contains? eras era))
+  (if (or (= era (:era session)) (and era (contains? eras era)))
     (let [ended (remove #(sounds? session (synths %)) (keys synths))]
       (assoc stage
              :era     (:era session)

@@ -9,6 +9,7 @@
    [espalier.model.message :as message]
    [espalier.model.tree :as tree]
    [espalier.model.tree-plan :as plan]
+   [espalier.runtime.clock :as clock]
    [espalier.runtime.dispatch :as dispatch]
    [espalier.runtime.link :as link]
    [espalier.runtime.mirror :as mirror]
@@ -121,7 +122,7 @@
                                    (conj ["/error" -2] closes)
                                    (cond-> end (conj ends)))})
     (loop [told [], infos infos, closed? false]
-      (let [left (- (long deadline) (session/milliseconds))
+      (let [left (- (long deadline) (clock/milliseconds))
             m    (when (pos? left) (dispatch/collected! collector left))
             done (fn [finished?] {:answers (into {} answers), :news told, :finished? finished?})]
         (cond
@@ -150,7 +151,7 @@
       (loop [reading reading, round 0, journal [], rounds []]
         (let [wants     (plan/wants reading)
               conflicts (when (empty? wants) (plan/conflicts reading journal rounds))
-              over?     (<= (long deadline) (session/milliseconds))
+              over?     (<= (long deadline) (clock/milliseconds))
               give      (fn [conflicts] (plan/assembled reading finish conflicts))]
           (cond
             (:no-such-group reading)                      (throw (failure/unanswered request))
@@ -200,7 +201,7 @@
   in time."
   [session id {:keys [controls? timeout-ms at-once?]}]
   (let [id       (long id)
-        deadline (+ (session/milliseconds) (long timeout-ms))
+        deadline (+ (clock/milliseconds) (long timeout-ms))
         flag     (if controls? 1 0)
         request  ["/g_queryTree" id flag]
         hints    (hints session id)

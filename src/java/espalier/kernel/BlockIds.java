@@ -37,33 +37,20 @@ public final class BlockIds {
    *
    * @param count how many, 1 or more
    * @return its first number, or empty when none is left
+   * @throws IllegalArgumentException where {@code count} is less than 1
    */
-  public OptionalInt allocate(int count) {
-    return allocate(count, 1);
-  }
-
-  /**
-   * The lowest free range of {@code count} numbers whose first is a multiple of {@code alignment}.
-   *
-   * @param count how many, 1 or more
-   * @param alignment 1 or more
-   * @return its first number, or empty when none is left
-   * @throws IllegalArgumentException where one of them is less than 1
-   */
-  public synchronized OptionalInt allocate(int count, int alignment) {
-    if (count < 1 || alignment < 1) {
-      throw new IllegalArgumentException(count + " numbers aligned to " + alignment + ": both are 1 or more");
+  public synchronized OptionalInt allocate(int count) {
+    if (count < 1) {
+      throw new IllegalArgumentException("A range has 1 number or more, not " + count);
     }
     for (Map.Entry<Integer, Integer> hole : free.entrySet()) {
       int start = hole.getKey();
       int length = hole.getValue();
-      int padding = (alignment - start % alignment) % alignment;
-      if (length - (long) padding >= count) {
+      if (length >= count) {
         free.remove(start);
-        putFree(start, padding);
-        putFree(start + padding + count, length - padding - count);
-        used.put(start + padding, count);
-        return OptionalInt.of(start + padding);
+        putFree(start + count, length - count);
+        used.put(start, count);
+        return OptionalInt.of(start);
       }
     }
     return OptionalInt.empty();
@@ -130,17 +117,6 @@ public final class BlockIds {
    */
   public synchronized int sizeOf(int start) {
     return used.getOrDefault(start, 0);
-  }
-
-  /**
-   * Whether a range lies within the numbers that this hands out, be it free or not.
-   *
-   * @param start its first number
-   * @param count how many it has
-   * @return whether all of them do; false where there is none
-   */
-  public boolean owns(int start, int count) {
-    return count > 0 && start >= first && start <= end - count;
   }
 
   /** {@return how many numbers are free, in however many pieces} */
