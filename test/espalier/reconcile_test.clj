@@ -158,6 +158,17 @@
               (sc/resume! (sc/node s :still))
               (is (= ping (sc/await-ended ping))))))))))
 
+(deftest a-synth-that-cannot-be-resumed-is-told
+  (each-server
+    (fn [s]
+      (let [form (fn [paused?] [:group {:key :still, :paused true, :parallel true} [:synth {:def :hum, :paused paused?}]])]
+        (sc/reconcile! s (form true))
+        (let [{:keys [confirmed? differences]} (sc/reconcile! s (form false))
+              told (mapv #(dissoc % :why) differences)]
+          (is (= [(sc/drift s) (empty? told)] [told confirmed?]))
+          (is (= (if (= :supernova (:engine (datafy s))) [] [:run]) (mapv :edit told)))
+          (is (every? #(str/starts-with? (:why %) "it has never played") differences)))))))
+
 (deftest a-synth-that-has-played-is-resumed-as-it-is
   (each-server
     (fn [s]

@@ -407,10 +407,12 @@
 
 (defn- with-reason
   "A difference with why it may be."
-  [started {:keys [edit node] :as e}]
+  [known started {:keys [edit node running?] :as e}]
   (assoc e :why (cond
                   (= :add edit)  (if (contains? started node) "it was started and has ended" "it did not start")
                   (= :free edit) "it came meanwhile"
+                  (and running? (int? node) (state/held? known node))
+                  "it has never played, a group that it is in is paused, and it has no :key by which another could take its place"
                   :else          "it was changed meanwhile, by hand or by another client")))
 
 (defn- incomplete [e report restored?]
@@ -509,12 +511,17 @@
   "The edits, with another synth in place of each that was resumed before, `resumed`, and is
   paused all the same. scsynth does not resume a synth that was paused before its first block
   until it has had that, which does not come while a group that it is in is paused. Such a
-  synth has never played, so nothing is lost with it: its controls are as the server tells them."
+  synth has never played, so nothing is lost with it: its controls are as the server tells them.
+  In a parallel group a synth without a key is known by when it was made, so there it stays."
   [{:keys [mirror engine] :as session} root memory before resumed edits timeout-ms]
   (let [known   (mirror/known mirror)
-        waits?  (fn [{:keys [id kind]}] (and (= :synth kind) (contains? resumed id) (state/held? known id)))
+        waits?  (fn [[{:keys [id kind key]} parent]]
+                  (and (= :synth kind)
+                       (contains? resumed id)
+                       (state/held? known id)
+                       (or (some? key) (not (:parallel (first (nth before parent)))))))
         waiting (when (and (= :scsynth engine) (every? #(= :run (:edit %)) edits))
-                  (into #{} (comp (map first) (filter waits?) (map :id)) before))]
+                  (into #{} (comp (filter waits?) (map (comp :id first))) before))]
     (if (empty? waiting)
       edits
       (let [synths (into {}
@@ -583,7 +590,7 @@
 (defn- finished
   "A report with what there is in the end, the tree `after`; `left` are the edits that would still
   be needed."
-  [session root report after {:keys [resolved]} wait? missing left]
+  [{:keys [mirror] :as session} root report after {:keys [resolved]} wait? missing left]
   (let [memory  (get-in (declared/known session) [:roots root])
         started (into #{} (comp (filter plan/makes-node?) (remove #(some #{(:id %)} missing)) (map (fn [{:keys [key id]}] (or key id)))) resolved)]
     (shown map->Report
@@ -592,7 +599,7 @@
              :after       after
              :ids         (:keys memory {})
              :confirmed?  (boolean (and wait? (empty? left)))
-             :differences (mapv #(with-reason started %) left)))))
+             :differences (mapv #(with-reason (mirror/known mirror) started %) left)))))
 
 (def ^:private most-rounds
   "So often it is tried, where another interferes." 3)
