@@ -22,12 +22,13 @@
 
 (defn- answer
   "What a server with room for one client says to a message, or nil."
-  [[address x]]
+  [[address x & more]]
   (case address
     "/version" ["/version.reply" "scsynth" 3 13 ".0" "" ""]
     "/notify"  (if (= 1 x) ["/done" "/notify" 0 1] ["/done" "/notify"])
     "/n_query" ["/n_info" x 0 -1 -1 1 -1 -1]
     "/sync"    ["/synced" x]
+    "/c_get"   (into ["/c_set"] (mapcat (fn [bus] [bus 0.0])) (cons x more))
     "/g_queryTree" ["/g_queryTree.reply" 0 0 0]
     nil))
 

@@ -24,8 +24,8 @@
     (add! {:event :last})
     ;; Emitted events arrive on a thread of their own: the last of them is awaited by a second listener's order.
     (let [behind (promise)]
-      (sc/on-lifecycle! s :late (fn [{:keys [late-s]}] (when (= :end late-s) (deliver behind true))))
-      (handle/emit! s :late {:late-s :end})
+      (sc/on-lifecycle! s :late (fn [{:keys [late-s]}] (when (= -1 late-s) (deliver behind true))))
+      (handle/emit! s :late {:late-s -1})
       (is (deref behind 5000 false)))
     (deliver reads true)
     (is (servers/eventually #(some :events-dropped @told)))
