@@ -138,7 +138,8 @@
       (shown [_] @page)
       (ended? [_] (realized? over))
       Closeable
-      (close [_] (.disconnect connection)))))
+      ;; Where nothing is told, it would wait for the reader, which waits for the page.
+      (close [_] (deref (future (.disconnect connection)) 1000 nil)))))
 
 ;; ---- what it shows
 
