@@ -5,11 +5,11 @@
    [espalier.model.health :as health]
    [espalier.runtime.dispatch :as dispatch]
    [espalier.runtime.mirror :as mirror]
+   [espalier.runtime.pace :as pace]
    [espalier.runtime.pending :as pending]
    [espalier.runtime.port :as port])
   (:import
    (espalier.kernel Link)
-   (java.net InetSocketAddress)
    (java.time Instant)
    (java.util.concurrent.atomic AtomicLongArray LongAdder)))
 
@@ -57,14 +57,10 @@
 
 ;; ---- what the system tells
 
-(defn- server-port [{:keys [^Link link local? protocol]}]
-  (when (and local? (= :udp protocol))
-    (.getPort ^InetSocketAddress (.remote link))))
-
 (defn dropped
   "How many packets had no room in the server's socket, and in ours, as far as the system tells."
   [{:keys [^Link link protocol] :as session}]
-  {:sent     (some-> (server-port session) port/udp-socket :dropped)
+  {:sent     (:dropped (pace/server-socket session))
    :received (when (= :udp protocol) (:dropped (port/udp-socket (.localPort link))))})
 
 (defn- lost

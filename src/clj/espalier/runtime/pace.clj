@@ -24,12 +24,17 @@
   [all maximum-logins]
   (quot (long all) (max 1 (min 8 (long maximum-logins)))))
 
+(defn server-socket
+  "What the system tells of the UDP socket of a server of this machine, as `port/udp-socket`
+  has it; nil where that is not known."
+  [{:keys [^Link link local? protocol]}]
+  (when (and local? (= :udp protocol))
+    (port/udp-socket (.getPort ^InetSocketAddress (.remote link)))))
+
 (defn unread
-  "How many bytes wait in the UDP socket of a server of this machine; nil where that is not
-  known."
-  [{:keys [^Link link local?]}]
-  (when local?
-    (:unread-bytes (port/udp-socket (.getPort ^InetSocketAddress (.remote link))))))
+  "How many bytes wait in that socket; nil where that is not known."
+  [session]
+  (:unread-bytes (server-socket session)))
 
 (defn start!
   "Paces the link of a session from now on."
