@@ -82,22 +82,31 @@
 (deftest a-small-tree-is-told-as-it-is
   (in-group any?
     (fn [_ s g]
-      (let [bus (sc/add-bus! s {:rate :control}), audio (sc/add-bus! s {:rate :audio})
-            y   (sc/add-synth! s three {:freq 0.1, :amp 1/3} {:target g})
-            top {:id (:id g), :kind :group, :complete? true, :paused true}
+      (let [y     (sc/add-synth! s three {:freq 0.1, :amp 1/3} {:target g})
+            top   {:id (:id g), :kind :group, :complete? true, :paused true}
             synth {:id (:id y), :kind :synth, :def "three"}]
         (sc/sync! s)
-        (is (= (assoc top :children [(assoc synth :controls {"out" 0.0, "freq" 0.1, "amp" 0.33333334})]) (sc/query-tree s {:group g})))
-        (sc/map-controls! y {:freq bus, :amp audio})
-        (sc/sync! s)
-        (is (= (assoc top :children [(assoc synth :controls {"out" 0.0, "freq" (str "c" (:id bus)), "amp" (str "a" (:id audio))})])
-               (sc/query-tree s {:group g})))
+        (is (= (assoc top :children [(assoc synth :controls {"out" 0.0, "freq" 0.1, "amp" 0.33333334})])
+               (dissoc (sc/query-tree s {:group g}) :mappings?)))
         (is (= (assoc top :children [synth]) (sc/query-tree s {:group (:id g), :controls false})))
         (sc/pause! y)
         (sc/sync! s)
         (is (= [true] (map :paused (:children (sc/query-tree s {:group g})))))
-        (run! sc/free! [bus audio])
         (is (= :no-such-node (error-of #(sc/query-tree s {:group 99999}))))))))
+
+(deftest mapped-controls-are-told
+  (doseq [kind (filter #(= :udp (:protocol %)) (kinds))]
+    (with-open [^java.io.Closeable s (sc/boot! (sc/server (options kind)))]
+      (sc/add-synthdefs! s [five three])
+      (let [bus      (sc/add-bus! s {:rate :control}), audio (sc/add-bus! s {:rate :audio})
+            y        (sc/add-synth! s three {} {:confirm true})
+            _        (sc/map-controls! y {:freq bus, :amp audio})
+            controls (fn [] (sc/sync! s) (let [tree (sc/query-tree s)] [(:mappings? tree true) (-> tree :children peek :children peek :controls)]))
+            buses    [true {"out" 0.0, "freq" (str "c" (:id bus)), "amp" (str "a" (:id audio))}]]
+        (is (= buses (controls)))
+        (testing "until a synth was there that supernova does not survive to be asked about"
+          (sc/free! (sc/add-synth! s five {} {:confirm true}))
+          (is (= (if (supernova? kind) [false {"out" 0.0, "freq" 440.0, "amp" 0.1}] buses) (controls))))))))
 
 (deftest arrays-are-told
   (in-group any?
@@ -228,7 +237,7 @@
       (let [inner (sc/add-group! s {:target g})
             a     (sc/add-synth! s three {:freq 55, :amp 0.5} {:target inner})
             b     (sc/add-synth! s three {:freq 66, :amp 1/3} {:target inner, :action :tail})
-            shown (fn [opts] (str/replace (with-out-str (sc/print-tree s (merge {:group g} opts)))
+            shown (fn [opts] (str/replace (str/replace (with-out-str (sc/print-tree s (merge {:group g} opts))) #"Of controls that are mapped.*\n" "")
                                           #"\d{4,}"
                                           (fn [id] (get (zipmap (map #(str (:id %)) [g inner a b]) ["G" "I" "A" "B"]) id id))))]
         (sc/sync! s)

@@ -649,7 +649,7 @@
       (get-in (sc/state s) [:nodes 1000 :status])  ;=> :playing"
   [s]
   (let [session (handle/live s)]
-    (assoc (dissoc (mirror/known (:mirror session)) :suspect?)
+    (assoc (dissoc (mirror/known (:mirror session)) :suspect? :played)
            :buses (entities/taken-buses session))))
 
 ;; ---- requests

@@ -29,13 +29,13 @@
 
 (def ^:private limit
   "Enough for the tree without its controls."
-  (aget ^longs (.get ^java.util.HashMap (plan/sizes known 1 true) 1) 1))
+  (aget ^longs (.get ^java.util.HashMap (plan/sizes known 1) 1) 1))
 
 (defn- read-through
   "The tree that is read from a server that leaves those questions unanswered of which `lost?`
   tells, of each and how often it was asked before; and all that was asked."
   [lost?]
-  (loop [reading (plan/reading {:known known, :top 1, :sizes (plan/sizes known 1 true), :limit-bytes limit
+  (loop [reading (plan/reading {:known known, :top 1, :sizes (plan/sizes known 1), :tree-controls? true, :limit-bytes limit
                                 :controls? true, :max-depth 100, :max-infos 100, :root-told? true})
          round 0, asked []]
     (let [wants (plan/wants reading)]

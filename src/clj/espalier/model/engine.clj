@@ -23,7 +23,7 @@
   | `:max-unread-packets`     | so many packets may wait in its queue, which it looks at once a period of the audio; of supernova half of the 2,048 that it holds, for it needs a while to make room |
   | `:max-unread-bytes`       | so many bytes, likewise |
   | `:max-pending-bundles`    | so many bundles it keeps for their time; it drops others |
-  | `:tells-last-array?`      | a tree can tell an array that is the last control; where not, it reads names behind the end of its table, which are garbage or its end |"
+  | `:tells-last-array?`      | it tells a tree in which a synth's last control is an array; where not, it reads names behind the end of its table, which are garbage or its end |"
   {:scsynth   {:max-packet-bytes       {:udp 65507, :tcp (bit-shift-left 1 24)}
                :counts-logins?         true
                :reuses-tcp-port?       true

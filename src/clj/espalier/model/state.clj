@@ -6,11 +6,12 @@
                      1000 {:id 1000 :kind :synth :def \"bell\" :parent 0 :previous nil :next nil :status :playing}}
        :buffers     {5 {:status :allocated :frame-count 1024 :channel-count 1}}
        :synthdefs   {\"bell\" {\"freq\" {:index 0 :size 1 :default 440.0}}}
+       :played      #{\"bell\"}
        :suspect?    false
        :group-count 1
        :synth-count 1}
 
-  A node that was declared with a key has that as its `:key`. A node is `:expected`, `:playing` or `:paused`. One that is not expected is
+  `:played` has the names of the SynthDefs of which the client has asked for a synth. A node that was declared with a key has that as its `:key`. A node is `:expected`, `:playing` or `:paused`. One that is not expected is
   confirmed: the server told of it. Its siblings are a linked list from the `:head`
   of its parent to the `:tail`, so that a notification touches its neighbours only,
   however many nodes there are. A confirmed node with no `:parent`, other than the
@@ -30,6 +31,7 @@
   {:nodes       {0 {:id 0 :kind :group :parent nil :previous nil :next nil :head nil :tail nil :status :playing}}
    :buffers     {}
    :synthdefs   {}
+   :played      #{}
    :suspect?    false
    :group-count 1
    :synth-count 0})
@@ -324,7 +326,9 @@
 (defn- expect
   "The state with nodes expected, `[id attributes]` each."
   [state expected]
-  (assoc state :nodes
+  (assoc state
+    :played (into (:played state) (keep (fn [[_ attributes]] (:def attributes))) expected)
+    :nodes
     (persistent!
       (reduce (fn [nodes [id attributes]]
                 (let [id (long id)]

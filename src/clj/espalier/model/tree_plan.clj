@@ -33,11 +33,7 @@
           5
           controls))
 
-(def ^:private forbidden-bytes
-  "More than any reply holds: what must not be asked for."
-  1000000000000)
-
-(defn- ends-in-array?
+(defn ends-in-array?
   "Whether the last of the controls is an array, whose slots are behind the last that has a name."
   [controls]
   (let [named (reduce max -1 (map :index (vals controls)))]
@@ -46,14 +42,10 @@
 (defn- synth-bytes
   "What a synth takes in a reply with controls, and without; of a SynthDef that is not
   known the least that it can."
-  [synthdefs def-name tells-last-array?]
+  [synthdefs def-name]
   (let [bare     (+ 11 (if def-name (string-bytes def-name) 4))
         controls (get synthdefs def-name)]
-    (long-array [(cond
-                   (nil? controls) (+ bare 5)
-                   (and (not tells-last-array?) (ends-in-array? controls)) forbidden-bytes
-                   :else (+ bare (slots-bytes controls)))
-                 bare])))
+    (long-array [(+ bare (if controls (slots-bytes controls) 5)) bare])))
 
 (def ^:private group-bytes 10)
 (def ^:private reply-bytes "What a reply takes beside its nodes." 40)
@@ -63,10 +55,8 @@
   from id to an array of bytes with controls, bytes without, levels below, synths
   directly in it and children.
 
-  `known`              the client's state, as of `espalier.model.state`
-  `tells-last-array?`  whether the server survives the question about synths whose last control
-                       is an array"
-  [{:keys [nodes synthdefs]} top tells-last-array?]
+  `known`  the client's state, as of `espalier.model.state`"
+  [{:keys [nodes synthdefs]} top]
   (let [found  (ArrayList.)
         todo   (ArrayList.)
         sized  (HashMap.)
@@ -85,7 +75,7 @@
                   (.add todo id)
                   (let [def-name    (:def child)
                         ^longs size (or (.get synths def-name)
-                                        (let [size (synth-bytes synthdefs def-name tells-last-array?)] (.put synths def-name size) size))]
+                                        (let [size (synth-bytes synthdefs def-name)] (.put synths def-name size) size))]
                     (aset sum 0 (+ (aget sum 0) (aget size 0)))
                     (aset sum 1 (+ (aget sum 1) (aget size 1)))
                     (aset sum 3 (inc (aget sum 3)))))
@@ -130,30 +120,33 @@
 (defn reading
   "A reading of the tree below group `:top`, of which nothing has been asked.
 
-  `:controls?`    whether controls are asked for
-  `:known`        the client's state
-  `:sizes`        what `sizes` returns of it
-  `:limit-bytes`  the largest reply that the server sends
-  `:max-depth`    of how many levels it may be asked
-  `:max-infos`    of so many nodes it can surely be asked in one block
-  `:root-told?`   whether it can be asked about the root"
+  `:controls?`       whether controls are asked for
+  `:known`           the client's state
+  `:sizes`           what `sizes` returns of it
+  `:tree-controls?`  whether the server survives the question about a tree with controls, whatever
+                     synth it may have got meanwhile
+  `:limit-bytes`     the largest reply that the server sends
+  `:max-depth`       of how many levels it may be asked
+  `:max-infos`       of so many nodes it can surely be asked in one block
+  `:root-told?`      whether it can be asked about the root"
   [{:keys [known] :as options}]
-  (merge (select-keys options [:sizes :top :controls? :limit-bytes :max-depth :max-infos :root-told?])
+  (merge (select-keys options [:sizes :top :controls? :tree-controls? :limit-bytes :max-depth :max-infos :root-told?])
          {:nodes (:nodes known), :synthdefs (:synthdefs known)
           :parts {}, :infos {}, :values {}, :parents {}, :needs {}
           :big #{}, :huge #{}, :gone #{}, :silent #{}, :silences {}}))
 
-(defn fits?
-  "Whether one reply tells all below a group, as far as is known."
-  [{:keys [controls? limit-bytes max-depth big] :as reading} id]
-  (and (not (contains? big id))
-       (<= (size-of reading id (if controls? 0 1)) (long limit-bytes))
+(defn survived?
+  "Whether the server survives the question about all below a group, as far as is known."
+  [{:keys [controls? tree-controls? max-depth] :as reading} id]
+  (and (or tree-controls? (not controls?))
        (<= (size-of reading id 2) (long max-depth))))
 
-(defn shallow?
-  "Whether the server survives the question about all below a group, as far as is known."
-  [{:keys [max-depth] :as reading} id]
-  (<= (size-of reading id 2) (long max-depth)))
+(defn fits?
+  "Whether one reply tells all below a group, as far as is known."
+  [{:keys [controls? limit-bytes big] :as reading} id]
+  (and (not (contains? big id))
+       (<= (size-of reading id (if controls? 0 1)) (long limit-bytes))
+       (survived? reading id)))
 
 (defn too-large
   "The reading, of which it is known that one reply does not tell all below a group."
@@ -162,12 +155,13 @@
 
 (defn- structure-fits?
   "Whether one reply without controls tells the children of a group, and is worth it."
-  [{:keys [controls? limit-bytes max-depth huge] :as reading} id]
+  [{:keys [controls? tree-controls? limit-bytes max-depth huge] :as reading} id]
   (and controls?
        (not (contains? huge id))
        (<= (size-of reading id 1) (long limit-bytes))
        (<= (size-of reading id 2) (long max-depth))
-       (or (pos? (size-of reading id 3))
+       (or (not tree-controls?)
+           (pos? (size-of reading id 3))
            (zero? (size-of reading id 4))
            (< (quot (long (:max-infos reading)) 2) (size-of reading id 4)))))
 

@@ -27,11 +27,12 @@
   the reading of a large tree, so it is kept until another tree is asked for or a node has
   changed."
   [{:keys [engine mirror ^AtomicReference tree-hints]} id]
-  (let [{:keys [nodes synthdefs] :as known} (mirror/known mirror)
+  (let [{:keys [nodes synthdefs played] :as known} (mirror/known mirror)
         kept (.get tree-hints)]
     (if (and (= id (:top kept)) (identical? nodes (:nodes (:known kept))) (identical? synthdefs (:synthdefs (:known kept))))
       kept
-      (let [hints {:top id, :known known, :sizes (plan/sizes known id (engine/trait engine :tells-last-array?)), :own (plan/own-knowledge nodes)}]
+      (let [hints {:top id, :known known, :sizes (plan/sizes known id), :own (plan/own-knowledge nodes)
+                   :tree-controls? (or (engine/trait engine :tells-last-array?) (not-any? #(plan/ends-in-array? (get synthdefs %)) played))}]
         (.set tree-hints hints)
         hints))))
 
@@ -208,7 +209,7 @@
         finish   (finisher (:own hints))
         reading  (reading-of session hints controls?)
         whole?   (or (plan/fits? reading id)
-                     (and at-once? (plan/shallow? reading id)))]
+                     (and at-once? (plan/survived? reading id)))]
     (or (when whole? (in-one-reply session request finish timeout-ms))
         (read-parts (assoc session :timeout-ms timeout-ms)
                     (if whole? (plan/too-large reading id) reading)
