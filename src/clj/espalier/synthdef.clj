@@ -341,7 +341,9 @@
                      result
 
                      :else
-                     (graph/refuse :invalid-input (str "What is to be played is " (error/shown result) ", where a signal belongs, such as (sin-osc:ar 440 :mul 0.1).")
+                     (graph/refuse :invalid-input (str "What is to be played is " (error/shown result) ", where a signal belongs, such as (sin-osc:ar 440 :mul 0.1)."
+                                                       (when (or (map? result) (string? result) (ident? result))
+                                                         " (sc/add-synth! s :bell) starts a synth of a SynthDef."))
                                    {:value result}))))))))
 
 ;; ---- reading and looking
