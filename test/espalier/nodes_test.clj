@@ -583,7 +583,7 @@
           (is (= :espalier.error/unknown-control (:espalier/error (ex-data e))))
           (is (str/includes? (str (ex-message e)) (str "Did you mean " meant "?")))
           (is (= [] (sent-after s n))))
-        (refused s (for [control [9 -1 :amp/gate? ""]] [:unknown-control #(sc/set-controls! p {control 1}) control]))
+        (refused s (for [control [9 -1 100000000000000000000N :amp/gate? ""]] [:unknown-control #(sc/set-controls! p {control 1}) control]))
         (is (= 1 (:synth-count (sc/status s))))))))
 
 (deftest bad-nodes-and-places-are-named
