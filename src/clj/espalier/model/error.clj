@@ -7,6 +7,8 @@
   (:require
    [clojure.string :as str]))
 
+(set! *warn-on-reflection* true)
+
 (defn- from-its-maker
   "The exception, with a trace that begins where it was made, and not here."
   [^Throwable e]
