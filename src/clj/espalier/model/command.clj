@@ -83,7 +83,7 @@
    (error/error :invalid-argument
                 (str command " wants as " arg-name " " expected ", not " (error/shown value) (when (some? place) (str " for " (error/shown place)))
                      ". (sc/doc-command " command ") tells more.")
-                (cond-> {:command command, :argument arg-name, :value value, :expected expected} (some? place) (assoc :key place)))))
+                (cond-> {:command command, :argument arg-name, :value value, :expected expected} (some? place) (assoc :place place)))))
 
 (defn- check-names [command args arg-names]
   (doseq [k (keys args)]
