@@ -95,7 +95,7 @@
   []
   (in-ns 'user)
   (forget-port!)
-  (println (str "Espalier, Clojure " (clojure-version) ": (boot) starts a server, (play :bell) plays, (about :s-new) tells, (quit) ends."))
+  (println (str "Espalier, Clojure " (clojure-version) ": (boot) starts a server, (play :bell) plays, (about) tells more, (quit) ends."))
   (println (if (nrepl?) "nREPL is starting on 127.0.0.1; .nrepl-port will have its port." no-nrepl))
   (let [words (promise)
         all   (future

@@ -38,13 +38,10 @@
 
 (deftest trees
   (type-page "doc/trees.md"
-             {:before {"(defn voice" "(require '[espalier.synthdef :refer [defsynth]] '[espalier.ugens :refer :all])
-                                      (def reverb? true)
-                                      (def reverb instruments/reverb)
-                                      (defsynth lfo [out 0] (out:kr out (sin-osc:kr 0.5)))
-                                      (defsynth player [buffer 0, rate 1, out 0] (out:ar out (play-buf:ar 1 buffer rate)))
-                                      (sc/add-synthdefs! s instruments/organ)"}
-              :after  (fn [n] (is (= [] (sc/drift @(ns-resolve n 's)))))}))
+             {:after (fn [n] (is (= [] (sc/drift @(ns-resolve n 's)))))}))
+
+(deftest synthdefs
+  (type-page "doc/synthdefs.md"))
 
 (deftest life-of-a-server
   (type-page "doc/lifecycle.md"))

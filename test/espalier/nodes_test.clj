@@ -573,17 +573,17 @@
     (fn [s]
       (let [p (pad s)]
         (sc/sync! s)
-        (doseq [call [#(sc/add-synth! s :pad {:frqs 1})
-                      #(sc/set-controls! p {:amp 1, :frqs 1})
-                      #(sc/set-control-range! p "frqs" [1 2])
-                      #(sc/map-controls! p {:frqs nil})
-                      #(sc/get-controls p [:frqs])
-                      #(sc/get-control-range p :frqs 4)]
+        (doseq [[meant call] [[":freqs" #(sc/add-synth! s :pad {:frqs 1})]
+                              [":freqs" #(sc/set-controls! p {:amp 1, :frqs 1})]
+                              ["\"freqs\"" #(sc/set-control-range! p "frqs" [1 2])]
+                              [":freqs" #(sc/map-controls! p {:frqs nil})]
+                              [":freqs" #(sc/get-controls p [:frqs])]
+                              [":freqs" #(sc/get-control-range p :frqs 4)]]
                 :let [n (last-n s), e (servers/thrown call)]]
           (is (= :espalier.error/unknown-control (:espalier/error (ex-data e))))
-          (is (str/includes? (str (ex-message e)) "Did you mean \"freqs\"?"))
+          (is (str/includes? (str (ex-message e)) (str "Did you mean " meant "?")))
           (is (= [] (sent-after s n))))
-        (refused s (for [control [9 -1 :amp/gate? ""]] [:unknown-control #(sc/set-controls! p {control 1}) control]))
+        (refused s (for [control [9 -1 100000000000000000000N :amp/gate? ""]] [:unknown-control #(sc/set-controls! p {control 1}) control]))
         (is (= 1 (:synth-count (sc/status s))))))))
 
 (deftest bad-nodes-and-places-are-named

@@ -4,6 +4,7 @@
    [clojure.test :refer [deftest is testing use-fixtures]]
    [espalier.core :as sc]
    [espalier.env :as env]
+   [espalier.instruments :as instruments]
    [espalier.servers :as servers :refer [error-of eventually]]
    [espalier.ugens :refer [add control:kr dc:ar dc:kr env-gen:kr out:kr sin-osc:ar]]))
 
@@ -62,6 +63,8 @@
     (is (= :wrong-rate (error-of #(sc/play s (espalier.ugens/lpf:ar (dc:kr 1))))))
     (is (= :invalid-input (error-of #(sc/play-graph! s (fn [] (add (sin-osc:ar) nil))))))
     (is (= :unknown-option (error-of #(sc/play s (dc:ar 0) {:buss 3}))))
+    (doseq [x [:bell instruments/bell]]
+      (is (re-find #"signal belongs.* \(sc/add-synth! s :bell\) starts a synth of a SynthDef\. At play_test\.clj:\d+\.$" (ex-message (servers/thrown #(sc/play s x))))))
     (is (= [] (servers/sent-after s n)) "nothing is sent"))
   (let [before (:synthdef-count (sc/status s))]
     (is (= :invalid-argument (error-of #(sc/play s (dc:ar 0) {:action :nowhere}))))

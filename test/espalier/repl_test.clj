@@ -213,4 +213,10 @@
   (binding [*ns* (the-ns 'espalier.repl-test)]
     (is (re-find #"(?s)^espalier.core/boot!\n\[s\] \[s opts\]\n  Boots the server" (with-out-str (repl/about 'sc/boot!))))
     (is (re-find #"^espalier.core/at, a macro" (with-out-str (repl/about #'sc/at)))))
-  (is (= :nothing-known (error-of #(repl/about :s-nwe)))))
+  (testing "an instrument, and what else has its name"
+    (is (re-find #"^\(play :bell\)  an instrument, #<SynthDef bell \[out 0\.0, freq 440\.0.*\n  A struck bell" (with-out-str (repl/about :bell))))
+    (is (re-find #"(?s)^\(play :pluck\).*\nPluck  pluck:ar" (with-out-str (repl/about "pluck")))))
+  (testing "nothing: the words of the prompt"
+    (is (str/includes? (with-out-str (repl/about)) "(undo)")))
+  (is (= :nothing-known (error-of #(repl/about :s-nwe))))
+  (is (str/includes? (ex-message (thrown #(repl/about ugens/sin-osc:ar))) "(about 'sin-osc:ar)")))

@@ -27,7 +27,9 @@
   (is (= hum (first (synthdef/parse (synthdef/encode hum)))))
   (is (= #{1} (set (vals (update-vals hum (constantly 1))))))
   (is (str/starts-with? (pr-str (update-vals hum (constantly 1))) "{") "what a function makes of one prints as it is")
-  (is (str/includes? (synthdef/text hum) "Out kr 0.0")))
+  (is (str/includes? (synthdef/text hum) "Out kr 0.0"))
+  (doseq [x [:hum nil {} [hum] '(1 2 3)]]
+    (is (= :invalid-argument (error-of #(synthdef/controls x)) (error-of #(synthdef/text x))) (pr-str x))))
 
 (deftest operators-are-those-of-clojure-on-numbers
   (is (= [0 1 6 -2 1/2 true false 3] (with-operators [(reduce + []) (apply * []) (+ 1 2 3) (- 2) (/ 2) (< 1 2 3) (not 1) (abs -3)])))

@@ -591,7 +591,8 @@
   `:after`  only entries with a greater `:n`
   `:limit`  only so many, the last ones
 
-      (sc/log s {:level :warn})  ;=> #<Log 1 entry, 1 error>"
+      (sc/log s {:level :warn})                  ;=> #<Log 1 entry, 1 error>
+      (run! println (map :text (sc/log s)))      ; to read it"
   ([s] (log s {}))
   ([s opts]
    (let [{:keys [level] :as opts} (options/check-call opts #{:level :after :limit})]

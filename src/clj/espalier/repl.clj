@@ -12,7 +12,7 @@
       (quit)
 
   Each of these says in one line what it did and how long that took, and returns a value
-  that prints in one line. `(about :s-new)` looks up anything, `(logs)` shows what happened
+  that prints in one line. `(about :bell)` looks up anything, `(logs)` shows what happened
   meanwhile. `(server)` is the handle, for all else that `espalier.core` can do.
 
   No name here is one of `clojure.core`, `clojure.repl`, `clojure.test` or `espalier.ugens`,
@@ -257,9 +257,17 @@
                                  (some->> arglists (map pr-str) (str/join " "))
                                  (str "  " (or doc "It has no docstring."))]))))
 
+(defn- instrument-text
+  "What is known of an instrument of `espalier.instruments`, nil where none has that name."
+  [x]
+  (let [wanted (if (instance? clojure.lang.Named x) (name x) x)]
+    (when-let [d (some #(when (= wanted (:name %)) %) @(requiring-resolve 'espalier.instruments/all))]
+      (str "(play :" wanted ")  an instrument, " d "\n  " (:doc (meta (resolve (symbol "espalier.instruments" wanted))))))))
+
 (defn about
-  "Prints what is known by a name: a command, an option, a UGen or operator, an error, or what
-  a symbol names for Clojure here. Returns nil.
+  "Prints what is known by a name: a command, an option, a UGen or operator, an error, an
+  instrument, or what a symbol names for Clojure here. Without a name, the words of the
+  prompt. Returns nil.
 
   `x`  a keyword, a symbol or a string, in Clojure's way of writing or SuperCollider's
 
@@ -269,11 +277,16 @@
       (about \"SinOsc\")
       (about :memory-size)
       (about :espalier.error/no-answer)
+      (about :bell)
       (about 'sc/at)"
-  [x]
-  (println (if-let [v (var-named x)]
-             (var-text v)
-             (str/join "\n\n" (map :text ((requiring-resolve 'espalier.model.glossary/about) x))))))
+  ([] (println (str "  " (:doc (meta (the-ns 'espalier.repl))))))
+  ([x]
+   (println (if-let [v (var-named x)]
+              (var-text v)
+              (let [instrument (instrument-text x)
+                    find-it    (if instrument 'espalier.model.glossary/look-up 'espalier.model.glossary/about)
+                    texts      (map :text ((requiring-resolve find-it) x))]
+                (str/join "\n\n" (if instrument (cons instrument texts) texts)))))))
 
 (defmethod print-method ::findings [rows ^Writer w]
   (.write w (str "#<Doctor " (count (filter :ok? rows)) " of " (count rows) " well>")))

@@ -341,18 +341,30 @@
                      result
 
                      :else
-                     (graph/refuse :invalid-input (str "What is to be played is " (error/shown result) ", where a signal belongs, such as (sin-osc:ar 440 :mul 0.1).")
+                     (graph/refuse :invalid-input (str "What is to be played is " (error/shown result) ", where a signal belongs, such as (sin-osc:ar 440 :mul 0.1)."
+                                                       (when (or (map? result) (string? result) (ident? result))
+                                                         " (sc/add-synth! s :bell) starts a synth of a SynthDef."))
                                    {:value result}))))))))
 
 ;; ---- reading and looking
+
+(defn- looked-at
+  "The SynthDef that d is."
+  [d]
+  (when-not (and (map? d) (= :synthdef (:kind d)))
+    (throw (error/error :invalid-argument (str "What is looked at is a SynthDef, a value as (synthdef/read-file …) returns some, not " (error/shown d) ".")
+                        {:argument :d, :value d})))
+  d)
 
 (defn controls
   "The controls of a SynthDef, a map in the order of its parameters: name to `:index`,
   `:size` and `:default`, of an array a vector.
 
+  Throws `:espalier.error/invalid-argument` where it is no SynthDef value.
+
       (controls blip)  ;=> {\"freq\" {:index 0, :size 1, :default 440.0}}"
   [d]
-  (model/controls d))
+  (model/controls (looked-at d)))
 
 (defn parse
   "The SynthDefs of a file's bytes, a vector; format versions 1 and 2.
@@ -403,9 +415,11 @@
 (defn text
   "A SynthDef as text: its controls, then each UGen with what it reads, by number.
 
+  Throws `:espalier.error/invalid-argument` where it is no SynthDef value.
+
       (println (text blip))"
   [d]
-  (model/text d (fn [class-name number] (or (ugen/operator-name class-name number) number))))
+  (model/text (looked-at d) (fn [class-name number] (or (ugen/operator-name class-name number) number))))
 
 ;; ---- the default
 

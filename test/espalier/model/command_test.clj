@@ -248,6 +248,9 @@
             :expected       "a node's id from 1 up"}
            (ex-data e)))
     (is (= ":s-new wants as :id a node's id from 1 up, not \"x\". (sc/doc-command :s-new) tells more." (ex-message e))))
+  (testing "of a map, which value it is"
+    (doseq [controls [{:amp 1, :freq "x"} [[:amp 1] [:freq "x"]]]]
+      (is (re-find #", not \"x\" for :freq\. " (ex-message (thrown :n-set {:id 1000, :controls controls} scsynth))))))
   (is (str/includes? (ex-message (thrown :sync {} scsynth)) "it is missing"))
   (is (str/includes? (ex-message (thrown :b-write {:buffer 0, :path "a", :header-format "wma"} scsynth)) "one of aiff, wav"))
   (is (str/includes? (ex-message (thrown :dump-osc {:mode 4} scsynth)) "from 0 to 3"))

@@ -16,6 +16,8 @@
     (is (= "Port 57110 is taken." (ex-message e)))
     (is (= {:espalier/error :espalier.error/port-taken, :port 57110} (ex-data e)))
     (is (identical? cause (ex-cause e)))
+    (is (str/starts-with? (.getClassName ^StackTraceElement (first (.getStackTrace ^Throwable e))) "espalier.model.error_test$")
+        "a prompt tells the place that has seen it")
     (is (= :espalier.error/port-taken (error/code e))))
   (let [e (error/error :no-executable "None." {})]
     (is (= {:espalier/error :espalier.error/no-executable} (ex-data e)))
@@ -50,6 +52,7 @@
 (deftest hints
   (is (= " Did you mean :port?" (error/hint :prt [:port :timeout-ms])))
   (is (= " Did you mean \"scsynth\"?" (error/hint "scsynht" ["scsynth" "supernova"])))
+  (is (= " Did you mean :freq?" (error/hint :frq ["freq"])))
   (is (= "" (error/hint :elephant [:port :protocol]))))
 
 (def ^:private names

@@ -76,10 +76,14 @@
 
 ;; ---- errors
 
-(defn- invalid [command arg-name value expected]
-  (error/error :invalid-argument
-               (str command " wants as " arg-name " " expected ", not " (error/shown value) ". (sc/doc-command " command ") tells more.")
-               {:command command, :argument arg-name, :value value, :expected expected}))
+(defn- invalid
+  "The error of a value; `place` is the key of a map that has it, nil where there is none."
+  ([command arg-name value expected] (invalid command arg-name value expected nil))
+  ([command arg-name value expected place]
+   (error/error :invalid-argument
+                (str command " wants as " arg-name " " expected ", not " (error/shown value) (when (some? place) (str " for " (error/shown place)))
+                     ". (sc/doc-command " command ") tells more.")
+                (cond-> {:command command, :argument arg-name, :value value, :expected expected} (some? place) (assoc :place place)))))
 
 (defn- check-names [command args arg-names]
   (doseq [k (keys args)]
@@ -95,11 +99,11 @@
 ;; ---- building
 
 (defn- put-one!
-  "Adds what the reader of a slot makes of a value."
-  [^ArrayList out ^Slot slot value command ^Arg arg limits]
+  "Adds what the reader of a slot makes of a value; `place` as of `invalid`."
+  [^ArrayList out ^Slot slot value command ^Arg arg limits place]
   (let [x ((.-read_it slot) value limits (.-options arg))]
     (when (nil? x)
-      (throw (invalid command (.-arg_name arg) value (command-type/says (.-type slot) (.-options arg)))))
+      (throw (invalid command (.-arg_name arg) value (command-type/says (.-type slot) (.-options arg)) place)))
     (if (.-run_QMARK_ slot)
       (.addAll out ^java.util.Collection x)
       (.add out x))))
@@ -110,7 +114,7 @@
     (when-not (and (vector? tuple) (= n (count tuple)))
       (throw (invalid command (.-arg_name arg) tuple (str "for each " n " values in a vector"))))
     (dotimes [i n]
-      (put-one! out (aget slots i) (nth tuple i) command arg limits))))
+      (put-one! out (aget slots i) (nth tuple i) command arg limits (when (pos? i) (nth tuple 0))))))
 
 (defn- put-many!
   "Adds all values of an argument; returns how many."
@@ -122,13 +126,13 @@
       (nil? value) 0
 
       (= 1 n)
-      (reduce (fn [sent x] (put-one! out key-slot x command arg limits) (inc (long sent)))
+      (reduce (fn [sent x] (put-one! out key-slot x command arg limits nil) (inc (long sent)))
               0 (if (or (sequential? value) (set? value)) value [value]))
 
       (and (= 2 n) (map? value))
       (reduce-kv (fn [sent k x]
-                   (put-one! out key-slot k command arg limits)
-                   (put-one! out (aget slots 1) x command arg limits)
+                   (put-one! out key-slot k command arg limits nil)
+                   (put-one! out (aget slots 1) x command arg limits k)
                    (inc (long sent)))
                  0 value)
 
@@ -160,7 +164,7 @@
           (throw (invalid command (.-arg_name arg) nil
                           (str (command-type/says (.-type ^Slot (aget ^objects (.-slots arg) 0)) (.-options arg)) "; it is missing"))))
 
-      :else (put-one! out (aget ^objects (.-slots arg) 0) value command arg limits))
+      :else (put-one! out (aget ^objects (.-slots arg) 0) value command arg limits nil))
     there?))
 
 (defn- version-before? [version since]

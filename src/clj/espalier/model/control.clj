@@ -33,7 +33,7 @@
   (when known
     (reduce (fn [_ control]
               (when-not (if (integer? control)
-                          (< -1 (long control) (control-count known))
+                          (< -1 control (control-count known))
                           (contains? known (control-name control)))
                 (throw (unknown-control control synthdef known))))
             nil

@@ -7,6 +7,14 @@
   (:require
    [clojure.string :as str]))
 
+(set! *warn-on-reflection* true)
+
+(defn- from-its-maker
+  "The exception, with a trace that begins where it was made, and not here."
+  [^Throwable e]
+  (let [here? (fn [^StackTraceElement frame] (str/starts-with? (.getClassName frame) "espalier.model.error$"))]
+    (doto e (.setStackTrace (into-array StackTraceElement (drop-while here? (.getStackTrace e)))))))
+
 (defn error
   "Returns (does not throw) an `ex-info` for the error `code`.
 
@@ -19,9 +27,10 @@
       (throw (error :no-executable \"No scsynth on PATH.\" {:looked [\"/usr/bin\"]}))"
   ([code message data] (error code message data nil))
   ([code message data cause]
-   (ex-info message
-            (assoc data :espalier/error (keyword "espalier.error" (name code)))
-            cause)))
+   (from-its-maker
+    (ex-info message
+             (assoc data :espalier/error (keyword "espalier.error" (name code)))
+             cause))))
 
 (defn code
   "The `:espalier/error` keyword of exception `e`, or nil where it has none.
@@ -96,10 +105,11 @@
          second)))
 
 (defn hint
-  "\" Did you mean :x?\" for the nearest of `known`, or the empty string.
+  "\" Did you mean :x?\" for the nearest of `known`, or the empty string. To a keyword even a
+  string is told as a keyword, for names may be written either way.
 
       (hint :pord [:port :protocol])  ;=> \" Did you mean :port?\""
   [seen known]
   (if-let [k (nearest seen known)]
-    (str " Did you mean " (pr-str k) "?")
+    (str " Did you mean " (pr-str (if (and (keyword? seen) (string? k)) (keyword k) k)) "?")
     ""))

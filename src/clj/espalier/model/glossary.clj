@@ -133,8 +133,10 @@
   (let [entries (look-up x)]
     (when (empty? entries)
       (throw (error/error :nothing-known
-                          (str "Nothing is known of " (pr-str x) "."
-                               (when-let [near (nearest x)] (str " Did you mean " near "?"))
-                               " There are commands (:s-new), options (:port), UGens (SinOsc or sin-osc) and errors (:no-answer).")
+                          (str "Nothing is known of " (error/shown x) "."
+                               (if (fn? x)
+                                 " A function does not know its name; quote it: (about 'sin-osc:ar)."
+                                 (when-let [near (nearest x)] (str " Did you mean " near "?")))
+                               " There are commands (:s-new), options (:port), UGens (SinOsc or sin-osc), errors (:no-answer) and instruments (:bell).")
                           {:name x, :nearest (nearest x)})))
     entries))

@@ -92,7 +92,7 @@
 
 (def ^:private inner
   "Namespaces whose frames do not tell where a mistake is."
-  #"^(clojure|java|jdk|espalier\.(model|ugens|env|synthdef|core|repl))[$.]")
+  #"^(clojure|java|jdk|espalier\.(model|runtime|ugens|env|synthdef|core|repl))[$.]")
 
 (defn- place
   "\"file.clj:12\", where the graph is written that an exception comes from, or nil."

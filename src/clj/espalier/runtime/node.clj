@@ -457,7 +457,8 @@
                    (finally (dispatch/forget! dispatcher waiter)))
           :done  node
           :again (recur)
-          (throw (error/error :no-answer (str node " has not " what " within " timeout-ms " ms. :timeout-ms says how long to wait.")
+          (throw (error/error :no-answer (str node " has not " what " within " timeout-ms " ms. :timeout-ms says how long to wait"
+                                                (when (= "/n_go" address) "; (sc/log s {:level :warn}) has what the server refused") ".")
                               {:entity node, :timeout-ms timeout-ms})))))))
 
 (defn await-started
