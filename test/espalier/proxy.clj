@@ -18,7 +18,7 @@
    (java.io Closeable InputStream OutputStream)
    (java.net DatagramPacket DatagramSocket InetAddress InetSocketAddress ServerSocket Socket SocketException)
    (java.util Arrays SplittableRandom)
-   (java.util.concurrent ConcurrentHashMap Executors ScheduledExecutorService ThreadFactory TimeUnit)
+   (java.util.concurrent ConcurrentHashMap ConcurrentLinkedQueue Executors ScheduledExecutorService ThreadFactory TimeUnit)
    (java.util.concurrent.atomic AtomicLong AtomicReference)))
 
 (set! *warn-on-reflection* true)
@@ -97,6 +97,7 @@
 (defn- start-udp! [server-port]
   (let [front   (doto (DatagramSocket. nil) (.setReceiveBufferSize (bit-shift-left 4 20)) (.bind (InetSocketAddress. loopback 0)))
         backs   (ConcurrentHashMap.)
+        order   (ConcurrentLinkedQueue.)
         later   (Executors/newSingleThreadScheduledExecutor
                   (reify ThreadFactory (newThread [_ f] (doto (Thread. f "proxy-later") (.setDaemon true)))))
         parts   {:trouble (atom nil), :tallies (atom {}), :later later
@@ -107,6 +108,9 @@
                       (let [back (doto (DatagramSocket. nil) (.setReceiveBufferSize (bit-shift-left 4 20)) (.bind (InetSocketAddress. loopback 0))
                                        (.connect (InetSocketAddress. loopback (int server-port))))]
                         (.put backs client back)
+                        ;; Who has come again does so from another port.
+                        (.add order client)
+                        (when (< 8 (.size order)) (.close ^DatagramSocket (.remove backs (.poll order))))
                         (thread! (fn [] (relay-udp! back (fn [_ bytes] (carry! parts :sent bytes #(send-udp! front client %))))))
                         back)))]
     (thread! (fn [] (relay-udp! front (fn [client bytes]
