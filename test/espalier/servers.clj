@@ -64,7 +64,7 @@
   [s]
   (select-keys (:options (datafy s)) [:port :protocol]))
 
-(declare nothing-left)
+(declare ends-with-nothing)
 
 (def ^:private shared
   "By kind and options, the servers that the tests of a namespace share; nil where they
@@ -82,7 +82,27 @@
        (finally
          (run! sc/quit! (vals @shared))
          (reset! shared nil)
-         (nothing-left))))
+         (ends-with-nothing))))
+
+(defn keeping
+  "For a fixture of a namespace: calls `tests` with a handle for each of `options` in the atom `handles`, and quits
+  what `online` has booted of these. In the end nothing of ours remains."
+  [handles options tests]
+  (reset! handles (mapv sc/server options))
+  (try
+    (tests)
+    (finally
+      (run! sc/quit! @handles)
+      (reset! handles [])
+      (ends-with-nothing))))
+
+(defn online
+  "The handles, each of them online: boots those that are not yet, or that a test has ended. Tests do so and not
+  their fixture, for what a fixture throws ends all that Kaocha runs."
+  [handles]
+  (doseq [s handles :when (not= :online (sc/boot-status s))]
+    (sc/boot! s))
+  handles)
 
 (defn- call-with-shared
   "Calls `f` with a server that is kept, as good as new but for SynthDefs."
@@ -191,10 +211,17 @@
   (is (eventually #(empty? (our-threads))) (str "threads left: " (vec (our-threads)))))
 
 (defn leaves-nothing
-  "A fixture: after each test nothing of ours remains."
+  "A fixture, `:each`: after each test nothing of ours remains."
   [test]
   (test)
   (nothing-left))
+
+(defn ends-with-nothing
+  "As `nothing-left`, where a fixture of a namespace ends: it throws, for what is asserted outside of a test
+  counts for clojure.test and not for Kaocha."
+  []
+  (when-not (eventually #(and (empty? (our-processes)) (empty? (our-threads))))
+    (throw (ex-info "Something of ours is left." {:processes (our-processes), :threads (vec (our-threads))}))))
 
 (defn signal!
   "Sends a signal to a process: (signal! \"STOP\" pid)."
