@@ -4,7 +4,7 @@
   (:require
    [clojure.core.protocols :refer [datafy]]
    [clojure.string :as str]
-   [clojure.test :refer [is testing]]
+   [clojure.test :as t :refer [is testing]]
    [espalier.core :as sc]
    [espalier.model.error :as error])
   (:import
@@ -222,6 +222,12 @@
   []
   (when-not (eventually #(and (empty? (our-processes)) (empty? (our-threads))))
     (throw (ex-info "Something of ours is left." {:processes (our-processes), :threads (vec (our-threads))}))))
+
+(defn skip!
+  "Tells why a test is skipped. That is pending for Kaocha, where one that asserts nothing fails."
+  [why]
+  (t/inc-report-counter :pending)
+  (t/with-test-out (println why)))
 
 (defn signal!
   "Sends a signal to a process: (signal! \"STOP\" pid)."
