@@ -3,11 +3,13 @@
   JACK, and what must be gone when they have ended."
   (:require
    [clojure.core.protocols :refer [datafy]]
+   [clojure.java.io :as io]
    [clojure.string :as str]
    [clojure.test :as t :refer [is testing]]
    [espalier.core :as sc]
    [espalier.model.error :as error])
   (:import
+   (java.io IOException)
    (java.lang ProcessHandle)
    (java.util.concurrent LinkedBlockingQueue TimeUnit)))
 
@@ -229,10 +231,18 @@
   (t/inc-report-counter :pending)
   (t/with-test-out (println why)))
 
+(defn- stopped?
+  "Whether each thread of a process stands still, as far as /proc tells."
+  [pid]
+  (every? #(re-find #"\) T " (try (slurp (io/file % "stat")) (catch IOException _ "")))
+          (.listFiles (io/file "/proc" (str pid) "task"))))
+
 (defn signal!
-  "Sends a signal to a process: (signal! \"STOP\" pid)."
+  "Sends a signal to a process: (signal! \"STOP\" pid). One that is stopped stands still when this returns."
   [signal-name pid]
-  (.waitFor (.start (ProcessBuilder. ^"[Ljava.lang.String;" (into-array String ["sh" "-c" "kill -$0 $1" signal-name (str pid)])))))
+  (.waitFor (.start (ProcessBuilder. ^"[Ljava.lang.String;" (into-array String ["sh" "-c" "kill -$0 $1" signal-name (str pid)]))))
+  (when (= "STOP" signal-name)
+    (eventually #(stopped? pid))))
 
 (defn pid
   "The process id of a booted server; a rehearsal has none, and that throws: what a test sends a
