@@ -11,6 +11,7 @@
   (:import
    (java.io IOException)
    (java.lang ProcessHandle)
+   (java.nio.file Files)
    (java.util.concurrent LinkedBlockingQueue TimeUnit)))
 
 (set! *warn-on-reflection* true)
@@ -234,7 +235,9 @@
 (defn- stopped?
   "Whether each thread of a process stands still, as far as /proc tells."
   [pid]
-  (every? #(re-find #"\) T " (try (slurp (io/file % "stat")) (catch IOException _ "")))
+  (every? (fn [thread]
+            (try (re-find #"\) T " (String. (Files/readAllBytes (.toPath (io/file thread "stat")))))
+                 (catch IOException _ false)))
           (.listFiles (io/file "/proc" (str pid) "task"))))
 
 (defn signal!
