@@ -59,6 +59,18 @@
           (is (= #{0 1 2 3} (set (map sc/client-id [owner b c d]))) "nobody gets another's id")
           (run! sc/disconnect! [b c d]))))))
 
+(deftest what-an-earlier-client-has-left-is-in-nobodys-way
+  (servers/each-kind (kinds) {:maximum-logins 2}
+    (fn [owner]
+      (let [made (vec (for [_ (range 3)]
+                        (let [guest (sc/connect! (sc/server (servers/address owner)))
+                              group (sc/add-group! guest {:confirm true})]
+                          (is (= 1 (sc/client-id guest)))
+                          (sc/disconnect! guest)
+                          (:id group))))]
+        (is (apply distinct? made))
+        (is (servers/eventually #(every? (:nodes (sc/state owner)) made)))))))
+
 (deftest logins-are-rounded-as-the-server-rounds-them
   (servers/each-kind [{:executable "scsynth", :protocol :udp}] {:maximum-logins 3}
     (fn [owner]
