@@ -13,7 +13,7 @@
 
 (set! *warn-on-reflection* true)
 
-(use-fixtures :once leaves-nothing)
+(use-fixtures :each leaves-nothing)
 
 (defn- soon
   "What a channel gives, or :late."

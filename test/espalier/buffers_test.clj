@@ -21,17 +21,10 @@
 
 (def ^:private buffer-count 32)
 
-(def ^:private booted (atom []))
+(def ^:private handles (atom []))
 
 (defn- with-each-kind [tests]
-  (try
-    (doseq [kind servers/kinds]
-      (sc/boot! (peek (swap! booted conj (sc/server (servers/options kind {:buffer-count buffer-count}))))))
-    (tests)
-    (finally
-      (run! sc/quit! @booted)
-      (reset! booted [])
-      (servers/nothing-left))))
+  (servers/keeping handles (map #(servers/options % {:buffer-count buffer-count}) servers/kinds) tests))
 
 (use-fixtures :once with-each-kind)
 
@@ -44,9 +37,7 @@
   "Calls `f` with each server, which has no buffers. One that a test has killed is
   booted again for the next."
   [f]
-  (doseq [s @booted]
-    (when-not (= :online (sc/boot-status s))
-      (sc/boot! s))
+  (doseq [s (servers/online @handles)]
     (testing (str (name (:engine (datafy s))) " " (name (:protocol (:options (datafy s)))))
       (try (f s)
            (catch Throwable e (do-report {:type :error, :expected nil, :actual e})))
@@ -55,7 +46,7 @@
         (is (= [] (allocated s)) "each test gives back what it takes")
         (when (seq (allocated s)) (sc/reboot! s))))))
 
-(defn- another-than [s] (first (remove #(identical? s %) @booted)))
+(defn- another-than [s] (first (remove #(identical? s %) @handles)))
 
 ;; ---- what is seen
 

@@ -15,18 +15,13 @@
 (def ^:private audio-buses 32)
 (def ^:private private-buses "Those that are not of the device." (- audio-buses 16))
 
-(def ^:private booted (atom []))
+(def ^:private handles (atom []))
 
 (defn- with-each-kind [tests]
-  (try
-    (doseq [kind servers/kinds]
-      (sc/boot! (peek (swap! booted conj (sc/server (servers/options kind {:control-bus-channel-count control-buses
-                                                                           :audio-bus-channel-count   audio-buses}))))))
-    (tests)
-    (finally
-      (run! sc/quit! @booted)
-      (reset! booted [])
-      (servers/nothing-left))))
+  (servers/keeping handles (map #(servers/options % {:control-bus-channel-count control-buses
+                                                    :audio-bus-channel-count   audio-buses})
+                               servers/kinds)
+                   tests))
 
 (use-fixtures :once with-each-kind)
 
@@ -34,16 +29,14 @@
   "Calls `f` with each server, on which no bus is taken. One that a test has killed is
   booted again for the next."
   [f]
-  (doseq [s @booted]
-    (when-not (= :online (sc/boot-status s))
-      (sc/boot! s))
+  (doseq [s (servers/online @handles)]
     (testing (str (name (:engine (datafy s))) " " (name (:protocol (:options (datafy s)))))
       (try (f s)
            (catch Throwable e (do-report {:type :error, :expected nil, :actual e})))
       (is (= :online (sc/boot-status s)))
       (is (= {:control #{}, :audio #{}} (:buses (sc/state s))) "each test gives back what it takes"))))
 
-(defn- another-than [s] (first (remove #(identical? s %) @booted)))
+(defn- another-than [s] (first (remove #(identical? s %) @handles)))
 
 ;; ---- what is seen
 

@@ -80,6 +80,7 @@
       (is (not (str/blank? (:doc (meta v)))) (str v " has no docstring")))))
 
 (deftest no-public-name-hides-one-of-clojure
+  (run! require namespaces)
   (doseq [n namespaces, v-name (keys (ns-publics n))]
     (is (not (contains? (ns-publics 'clojure.core) v-name)) (str n "/" v-name))))
 

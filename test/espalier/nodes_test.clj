@@ -19,21 +19,10 @@
 (def ^:private synthdefs
   (map #(io/resource (str "golden/instruments/" % ".scsyndef")) ["bell" "pad"]))
 
-(def ^:private booted (atom []))
-
-(defn- boot! [s]
-  (sc/boot! s)
-  (sc/add-synthdefs! s synthdefs))
+(def ^:private handles (atom []))
 
 (defn- with-each-kind [tests]
-  (try
-    (doseq [kind servers/kinds]
-      (boot! (peek (swap! booted conj (sc/server (servers/options kind))))))
-    (tests)
-    (finally
-      (run! sc/quit! @booted)
-      (reset! booted [])
-      (servers/nothing-left))))
+  (servers/keeping handles (map servers/options servers/kinds) tests))
 
 (use-fixtures :once with-each-kind)
 
@@ -43,16 +32,15 @@
   "Calls `f` with each server, which has no nodes but the default group. One that a
   test has killed is booted again for the next."
   [f]
-  (doseq [s @booted]
-    (when-not (= :online (sc/boot-status s))
-      (boot! s))
+  (doseq [s (servers/online @handles)]
     (testing (str (name (:engine (datafy s))) " " (name (:protocol (:options (datafy s)))))
       (sc/reset-server! s)
+      (sc/add-synthdefs! s synthdefs)
       (try (f s)
            (catch Throwable e (do-report {:type :error, :expected nil, :actual e})))
       (is (= :online (sc/boot-status s))))))
 
-(defn- another-than [s] (first (remove #(identical? s %) @booted)))
+(defn- another-than [s] (first (remove #(identical? s %) @handles)))
 
 ;; ---- what is seen
 

@@ -25,7 +25,9 @@
   [[address x & more]]
   (case address
     "/version" ["/version.reply" "scsynth" 3 13 ".0" "" ""]
-    "/notify"  (if (= 1 x) ["/done" "/notify" 0 1] ["/done" "/notify"])
+    "/notify"  (cond (= 0 x)    ["/done" "/notify"]
+                     (seq more) ["/fail" "/notify" "already registered"] ; who asks for an id has logged in
+                     :else      ["/done" "/notify" 0 1])
     "/n_query" ["/n_info" x 0 -1 -1 1 -1 -1]
     "/sync"    ["/synced" x]
     "/c_get"   (into ["/c_set"] (mapcat (fn [bus] [bus 0.0])) (cons x more))

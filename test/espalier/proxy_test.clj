@@ -326,11 +326,10 @@
       (fn [{:keys [proxy] :as all}]
         (proxy/trouble! proxy (some-> trouble (assoc :seed seed)))
         (let [{:keys [outcomes all]} (work! all (Random. seed) n (keys calls))]
-          (doseq [{:keys [call what ms error result error-code]} outcomes]
-            (when-not (= spoilt trouble-name)
-              (is (not (contains? #{:lied :false-error} what)) (str call " " error-code " " error " " (pr-str result))))
-            (is (keyword? what) (str call " threw " error))
-            (is (< (long ms) (long longest-ms)) (str call " took " ms " ms")))
+          ;; How many calls were possible is left to chance, so all are asserted at once.
+          (is (= [] (filter #(contains? (if (= spoilt trouble-name) #{} #{:lied :false-error}) (:what %)) outcomes)))
+          (is (= [] (remove (comp keyword? :what) outcomes)) "they threw what is no error of ours")
+          (is (= [] (filter #(<= (long longest-ms) (long (:ms %))) outcomes)) "they took too long")
           (is-whole-again all)
           (row (str (:executable kind) " " label) outcomes))))))
 

@@ -23,7 +23,7 @@
 
 ;; ---- the servers
 
-(def ^:private booted (atom []))
+(def ^:private handles (atom []))
 
 (defsynth ^:private hum [out 0, freq 220, amp 0]
   (out:ar out (* amp (sin-osc:ar freq))))
@@ -35,23 +35,14 @@
   (out:ar out (* amp (env-gen:kr (env/perc 0.001 decay) :done-action :free-self) (sin-osc:ar 880))))
 
 (defn- with-each-engine [tests]
-  (try
-    (doseq [kind servers/udp-kinds]
-      (let [s (sc/server (servers/options kind {:memory-size 262144, :maximum-node-count 2048, :maximum-logins 2}))]
-        (swap! booted conj s)
-        (sc/boot! s)))
-    (tests)
-    (finally
-      (run! sc/quit! @booted)
-      (reset! booted [])
-      (servers/nothing-left))))
+  (servers/keeping handles (map #(servers/options % {:memory-size 262144, :maximum-node-count 2048, :maximum-logins 2}) servers/udp-kinds) tests))
 
 (use-fixtures :once with-each-engine)
 
 (defn- each-server
   "Calls `f` with each server, on which nothing is declared and nothing plays."
   [f]
-  (doseq [s @booted]
+  (doseq [s (servers/online @handles)]
     (testing (name (:engine (datafy s)))
       (sc/reset-server! s)
       (try
@@ -588,7 +579,7 @@
 (def ^:private a-var [:synth {:key :a, :def :hum} {:freq 1}])
 
 (deftest a-var-is-followed-through-a-reboot
-  (let [s (first @booted)]
+  (let [s (first (servers/online @handles))]
     (sc/reset-server! s)
     (sc/reconcile! s nil)
     (alter-var-root #'a-var (constantly {:synthdefs [hum], :tree [:synth {:key :a, :def :hum} {:freq 1}]}))
@@ -604,7 +595,7 @@
       (is (eventually #(= 2.0 (get-in (told s) [0 :controls "freq"])))))))
 
 (deftest one-follows-for-one-root
-  (let [s (first @booted)]
+  (let [s (first (servers/online @handles))]
     (sc/reset-server! s)
     (let [a (atom [:synth {:key :a, :def hum}]), b (atom [:synth {:key :b, :def hum}])
           f (sc/follow! s a)]

@@ -21,17 +21,10 @@
 
 ;; ---- the servers
 
-(def ^:private booted (atom []))
+(def ^:private handles (atom []))
 
 (defn- with-each-engine [tests]
-  (try
-    (doseq [kind servers/udp-kinds]
-      (swap! booted conj (sc/server (servers/options kind {:memory-size 65536}))))
-    (tests)
-    (finally
-      (run! sc/quit! @booted)
-      (reset! booted [])
-      (servers/nothing-left))))
+  (servers/keeping handles (map #(servers/options % {:memory-size 65536}) servers/udp-kinds) tests))
 
 (use-fixtures :once with-each-engine)
 
@@ -66,10 +59,7 @@
   "Calls `f` with a server of each engine and a function from names to paths, and asserts
   that nothing of the recordings is left on it."
   [f]
-  (doseq [s @booted]
-    ;; A test may have ended it.
-    (when-not (= :online (sc/boot-status s))
-      (sc/boot! s))
+  (doseq [s (servers/online @handles)]
     (testing (name (:engine (datafy s)))
       (with-files (fn [path] (f s path)))
       (when (= :online (sc/boot-status s))

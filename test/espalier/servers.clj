@@ -3,12 +3,15 @@
   JACK, and what must be gone when they have ended."
   (:require
    [clojure.core.protocols :refer [datafy]]
+   [clojure.java.io :as io]
    [clojure.string :as str]
-   [clojure.test :refer [is testing]]
+   [clojure.test :as t :refer [is testing]]
    [espalier.core :as sc]
    [espalier.model.error :as error])
   (:import
+   (java.io IOException)
    (java.lang ProcessHandle)
+   (java.nio.file Files)
    (java.util.concurrent LinkedBlockingQueue TimeUnit)))
 
 (set! *warn-on-reflection* true)
@@ -64,7 +67,7 @@
   [s]
   (select-keys (:options (datafy s)) [:port :protocol]))
 
-(declare nothing-left)
+(declare ends-with-nothing)
 
 (def ^:private shared
   "By kind and options, the servers that the tests of a namespace share; nil where they
@@ -82,7 +85,27 @@
        (finally
          (run! sc/quit! (vals @shared))
          (reset! shared nil)
-         (nothing-left))))
+         (ends-with-nothing))))
+
+(defn keeping
+  "For a fixture of a namespace: calls `tests` with a handle for each of `options` in the atom `handles`, and quits
+  what `online` has booted of these. In the end nothing of ours remains."
+  [handles options tests]
+  (reset! handles (mapv sc/server options))
+  (try
+    (tests)
+    (finally
+      (run! sc/quit! @handles)
+      (reset! handles [])
+      (ends-with-nothing))))
+
+(defn online
+  "The handles, each of them online: boots those that are not yet, or that a test has ended. Tests do so and not
+  their fixture, for what a fixture throws ends all that Kaocha runs."
+  [handles]
+  (doseq [s handles :when (not= :online (sc/boot-status s))]
+    (sc/boot! s))
+  handles)
 
 (defn- call-with-shared
   "Calls `f` with a server that is kept, as good as new but for SynthDefs."
@@ -191,15 +214,38 @@
   (is (eventually #(empty? (our-threads))) (str "threads left: " (vec (our-threads)))))
 
 (defn leaves-nothing
-  "A fixture: after each test nothing of ours remains."
+  "A fixture, `:each`: after each test nothing of ours remains."
   [test]
   (test)
   (nothing-left))
 
+(defn ends-with-nothing
+  "As `nothing-left`, where a fixture of a namespace ends: it throws, for what is asserted outside of a test
+  counts for clojure.test and not for Kaocha."
+  []
+  (when-not (eventually #(and (empty? (our-processes)) (empty? (our-threads))))
+    (throw (ex-info "Something of ours is left." {:processes (our-processes), :threads (vec (our-threads))}))))
+
+(defn skip!
+  "Tells why a test is skipped. That is pending for Kaocha, where one that asserts nothing fails."
+  [why]
+  (t/inc-report-counter :pending)
+  (t/with-test-out (println why)))
+
+(defn- stopped?
+  "Whether each thread of a process stands still, as far as /proc tells."
+  [pid]
+  (every? (fn [thread]
+            (try (re-find #"\) T " (String. (Files/readAllBytes (.toPath (io/file thread "stat")))))
+                 (catch IOException _ false)))
+          (.listFiles (io/file "/proc" (str pid) "task"))))
+
 (defn signal!
-  "Sends a signal to a process: (signal! \"STOP\" pid)."
+  "Sends a signal to a process: (signal! \"STOP\" pid). One that is stopped stands still when this returns."
   [signal-name pid]
-  (.waitFor (.start (ProcessBuilder. ^"[Ljava.lang.String;" (into-array String ["sh" "-c" "kill -$0 $1" signal-name (str pid)])))))
+  (.waitFor (.start (ProcessBuilder. ^"[Ljava.lang.String;" (into-array String ["sh" "-c" "kill -$0 $1" signal-name (str pid)]))))
+  (when (= "STOP" signal-name)
+    (eventually #(stopped? pid))))
 
 (defn pid
   "The process id of a booted server; a rehearsal has none, and that throws: what a test sends a

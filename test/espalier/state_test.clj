@@ -8,7 +8,7 @@
 
 (set! *warn-on-reflection* true)
 
-(use-fixtures :once leaves-nothing)
+(use-fixtures :each leaves-nothing)
 
 (defn- children [nodes id]
   (take-while some? (iterate #(:next (nodes %)) (:head (nodes id)))))

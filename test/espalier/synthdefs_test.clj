@@ -48,17 +48,10 @@
 
 ;; ---- the servers
 
-(def ^:private booted (atom []))
+(def ^:private handles (atom []))
 
 (defn- with-each-kind [tests]
-  (try
-    (doseq [kind servers/kinds]
-      (sc/boot! (peek (swap! booted conj (sc/server (servers/options kind {:memory-size 65536, :maximum-logins 2}))))))
-    (tests)
-    (finally
-      (run! sc/quit! @booted)
-      (reset! booted [])
-      (servers/nothing-left))))
+  (servers/keeping handles (map #(servers/options % {:memory-size 65536, :maximum-logins 2}) servers/kinds) tests))
 
 (use-fixtures :once with-each-kind)
 
@@ -67,7 +60,7 @@
 (defn- each-server
   "Calls `f` with each server."
   [f]
-  (doseq [s @booted]
+  (doseq [s (servers/online @handles)]
     (testing (str (name (engine s)) " " (name (:protocol (:options (datafy s)))))
       (f s)
       (is (= :online (sc/boot-status s)))
@@ -277,7 +270,7 @@
           (refuses s :synthdef-too-large #(sc/at s nil (sc/add-synthdefs! s (large "moment" 4000)))))))))
 
 (deftest beyond-what-tcp-takes-too
-  (doseq [s @booted :when (= [:supernova :tcp] [(engine s) (:protocol (servers/address s))])]
+  (doseq [s (servers/online @handles) :when (= [:supernova :tcp] [(engine s) (:protocol (servers/address s))])]
     (let [d (large "larger" 40000), before (temporary-files)]
       (is (< (bit-shift-left 1 20) (long (size d))))
       (is (= ["larger"] (sc/add-synthdefs! s d)))

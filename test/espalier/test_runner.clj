@@ -95,6 +95,23 @@
 
 (defmethod t/report :begin-test-ns [_])
 
+(defn- told
+  "How many assertions there were so far, and tests that were skipped."
+  []
+  (apply + (vals (select-keys @t/*report-counters* [:pass :fail :error :pending]))))
+
+(def ^:private told-before
+  "By the tests that run, what was `told` when they began." (atom {}))
+
+(defmethod t/report :begin-test-var [{v :var}]
+  (swap! told-before assoc v (told)))
+
+;; As for Kaocha, a test that asserts nothing fails.
+(defmethod t/report :end-test-var [{v :var}]
+  (when (= (told) (get @told-before v))
+    (t/do-report (merge {:type :fail, :message "It asserts nothing: did you forget an (is …)?"}
+                        (select-keys (meta v) [:file :line])))))
+
 (defmethod t/report :fail [event]
   (t/with-test-out
     (t/inc-report-counter :fail)
@@ -204,10 +221,10 @@
 (defn -main [& args]
   (if (= ["--lane"] args)
     (run-lane)
-    (let [{:keys [test pass fail error]} (if args (run (named args)) (run-in-lanes))
+    (let [{:keys [test pass fail error pending]} (if args (run (named args)) (run-in-lanes))
           none? (and (zero? test) (zero? error))]
       (when none?
         (println "No test was found."))
-      (println (format "%d passed, %d failed" pass (+ fail error)))
+      (println (str pass " passed, " (+ fail error) " failed" (when pending (str ", " pending " skipped"))))
       (shutdown-agents)
       (System/exit (if (or none? (pos? (+ fail error))) 1 0)))))

@@ -78,13 +78,13 @@
         (testing "a piece of many samples"
           (dotimes [i 8]
             (let [samples (float-array 20000 (inc i))]
-              (when (= :none (losing i #(sc/set-sample-range! b 0 samples)))
-                (is (= (seq samples) (seq (sc/get-sample-range b 0 20000))))))))
+              (is (or (not= :none (losing i #(sc/set-sample-range! b 0 samples)))
+                      (= (seq samples) (seq (sc/get-sample-range b 0 20000))))))))
         (testing "a reset"
           (dotimes [i 8]
             (sc/add-group! s {:confirm true})
-            (when (= :none (losing i #(sc/reset-server! s)))
-              (is (= [] (sc/children (sc/default-group s)))))))
+            (is (or (not= :none (losing i #(sc/reset-server! s)))
+                    (= [] (sc/children (sc/default-group s)))))))
         (testing "a buffer whose end is not certain can be freed once more"
           (let [b (sc/add-buffer! s {:frame-count 8})]
             (rehearsal/trouble! s {:silent true})

@@ -5,7 +5,8 @@
    [clojure.java.io :as io]
    [clojure.set :as set]
    [clojure.string :as str]
-   [clojure.test :refer [deftest is testing]]))
+   [clojure.test :refer [deftest is testing]]
+   [espalier.servers :as servers]))
 
 (set! *warn-on-reflection* true)
 
@@ -82,5 +83,5 @@
           made     ((maker 'table) answer ((maker 'docs)) measured)]
       (if (= (:version answer) (:sclang-version table))
         (is (= (slurp file) ((maker 'text) made)) "bin/clj -M:dev -m espalier.ugen-table makes the file anew")
-        (println "The table of UGens is of sclang" (:sclang-version table) "and was not compared with" (str (:version answer) "."))))
-    (println "There is no sclang here: the table of UGens was not compared with it.")))
+        (servers/skip! (str "The table of UGens is of sclang " (:sclang-version table) " and was not compared with " (:version answer) "."))))
+    (servers/skip! "There is no sclang here: the table of UGens was not compared with it.")))
