@@ -448,11 +448,12 @@
         pick  (fn [xs] (when (seq xs) (nth xs (.nextInt r (count xs)))))
         step  (fn [{:keys [groups synths] :as nodes}]
                 (case (.nextInt r 8)
-                  0     (update nodes :groups conj (sc/add-group! s {:target (pick groups)}))
-                  (1 2) (update nodes :synths conj (sc/add-synth! s :bell {} {:target (pick groups)}))
-                  3     (if-let [p (when (< 8 (count synths)) (pick synths))]
+                  0     (if-let [g (when (< 8 (count groups)) (peek groups))]
+                          (do (sc/free! g) (update nodes :groups pop))
+                          (update nodes :groups conj (sc/add-group! s {:target (pick groups)})))
+                  (1 2) (if-let [p (when (< 12 (count synths)) (pick synths))]
                           (do (sc/free! p) (update nodes :synths #(filterv (complement #{p}) %)))
-                          nodes)
+                          (update nodes :synths conj (sc/add-synth! s :bell {} {:target (pick groups)})))
                   (let [node (pick (if (zero? (.nextInt r 3)) groups synths))]
                     (when node ((if (.nextBoolean r) sc/pause! sc/resume!) node))
                     nodes)))
