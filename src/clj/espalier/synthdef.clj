@@ -35,7 +35,7 @@
    [espalier.ugens :as ugens :refer [env-gate linen:kr lpf:ar offset-out:ar pan2:ar rand:ir var-saw:ar x-line:kr]])
   (:import
    (java.io IOException Writer)
-   (java.nio.file Files)))
+   (java.nio.file Files InvalidPathException)))
 
 (set! *warn-on-reflection* true)
 
@@ -346,13 +346,22 @@
 
 ;; ---- reading and looking
 
+(defn- checked
+  "`d`, where it is a SynthDef."
+  [d]
+  (when-not (and (map? d) (vector? (:parameters d)) (vector? (:parameter-names d)) (vector? (:ugens d)))
+    (throw (error/error :invalid-synthdef (str "What is to be looked at is " (error/shown d) ", where a SynthDef belongs. (synthdef/read-file …) reads them.") {:value d})))
+  d)
+
 (defn controls
   "The controls of a SynthDef, a map in the order of its parameters: name to `:index`,
   `:size` and `:default`, of an array a vector.
 
+  Throws `:espalier.error/invalid-synthdef`.
+
       (controls blip)  ;=> {\"freq\" {:index 0, :size 1, :default 440.0}}"
   [d]
-  (model/controls d))
+  (model/controls (checked d)))
 
 (defn parse
   "The SynthDefs of a file's bytes, a vector; format versions 1 and 2.
@@ -397,15 +406,18 @@
         file  (synthdef-file/file-of file)]
     (try (Files/write (.toPath file) bytes ^"[Ljava.nio.file.OpenOption;" (make-array java.nio.file.OpenOption 0))
          (str file)
-         (catch IOException e
+         (catch Exception e
+           (when-not (or (instance? IOException e) (instance? InvalidPathException e)) (throw e))
            (throw (error/error :file-failed (str "No SynthDef file can be written at " file ": " (ex-message e) ".") {:path (str file)} e))))))
 
 (defn text
   "A SynthDef as text: its controls, then each UGen with what it reads, by number.
 
+  Throws `:espalier.error/invalid-synthdef`.
+
       (println (text blip))"
   [d]
-  (model/text d (fn [class-name number] (or (ugen/operator-name class-name number) number))))
+  (model/text (checked d) (fn [class-name number] (or (ugen/operator-name class-name number) number))))
 
 ;; ---- the default
 

@@ -84,6 +84,12 @@
   (let [known   (remove (:doubtful @proven) (keys (:synthdefs (mirror/known mirror))))
         lossy?  (session/lossy? session)
         freed   (delay (freed-by steps))
+        ;; What is told may overtake what was told before: of a node that was there already no start is told, and both
+        ;; looks at it are answered.
+        taken?  (fn [e]
+                  (let [id (:node (ex-data e))]
+                    (and (mirror/due? mirror id)
+                         (<= 2 (count (filter #(= ["/n_info" id] (take 2 (:message %))) seen))))))
         unheard (fn [request] (some #(and (mirror/due? mirror %) (not (contains? @freed %))) (:makes (failure/nodes-of request))))
         again   (fn [request] (seen-again session request timeout-ms known))
         flags   (into {} (comp (filter runs/run?) (mapcat runs/flags) (map vec)) steps)]
@@ -98,9 +104,10 @@
                     (pauses/in-vain session request flags timeout-ms)
                     (when (and lossy? (unheard request)) (again request)))
                 (when-let [e (failure/inferred request (seen-nodes seen [i :before]) (seen-nodes seen [i :after]) known)]
-                  (if (and lossy? (not= :espalier.error/duplicate-node (error/code e)))
-                    (again request)
-                    e)))))
+                  (cond
+                    (not lossy?)                                            e
+                    (not= :espalier.error/duplicate-node (error/code e)) (again request)
+                    :else                                                   (or (again request) (when (taken? e) e)))))))
           steps)))
 
 (defn- level-failures
