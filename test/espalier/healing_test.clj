@@ -7,6 +7,7 @@
    [espalier.core :as sc]
    [espalier.instruments :as instruments]
    [espalier.model.spectrum :as spectrum]
+   [espalier.proxy :as proxy]
    [espalier.rehearsal :as rehearsal]
    [espalier.runtime.handle :as handle]
    [espalier.servers :as servers :refer [error-of events]]
@@ -243,6 +244,34 @@
       (is (= [:server-slow :connection-closed :disconnected :restoring :connecting :restored :connected] (seen :connected)))
       (is (= before (told guest)))
       (is (= 1 (sc/client-id guest))))))
+
+(deftest a-guest-that-hears-of-no-end
+  (testing "where nothing says that a port is closed, as behind a gateway"
+    (servers/each-kind servers/udp-kinds {:maximum-logins 2, :on-lost :restore}
+      (fn [owner]
+        (with-open [gateway ^Closeable (proxy/start! (servers/address owner))
+                    guest   ^Closeable (sc/connect! (sc/server (assoc (servers/address owner) :port (proxy/port gateway), :on-lost :restore, :maximum-logins 2)))]
+          (sc/reconcile! guest (piece 2))
+          (let [before (told guest)]
+            (is (= :restored (:event (event guest :restored #(kill! owner)))))
+            (is (= before (told guest)))
+            (is (= 1 (sc/client-id guest)))))))))
+
+(deftest what-was-under-way-comes-back-to-nobody
+  (with-open [s ^Closeable (sc/boot! (sc/server {:executable :rehearsal, :port (sc/find-free-port), :on-lost :restore}))]
+    (let [kept  (sc/add-buffer! s {:samples [0.5 0.25]})
+          going (sc/add-buffer! s {:frame-count 64})
+          from  (:n (peek (sc/trace s)))
+          ;; What is asked of it has no answer until it dies.
+          _     (rehearsal/trouble! s {:drop 1.0})
+          calls [(future (error-of #(sc/add-buffer! s {:frame-count 64, :timeout-ms 20000})))
+                 (future (error-of #(sc/free! going {:timeout-ms 20000})))]]
+      (is (servers/eventually #(= 2 (count (sc/trace s {:direction :sent, :address #{"/b_alloc" "/b_free"}, :after from})))))
+      (is (= :restored (:event (event s [:restored :restore-failed] #(rehearsal/die! s)))))
+      (is (= [:server-offline :server-offline] (map deref calls)))
+      (is (= [(:id kept)] (keys (:buffers (sc/state s)))))
+      (is (= [0.5 0.25] (vec (sc/get-sample-range kept 0 2))))
+      (is (= :freed-entity (error-of #(sc/free! going)))))))
 
 ;; ---- at length
 

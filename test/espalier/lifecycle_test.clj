@@ -179,7 +179,7 @@
         (sc/on-lifecycle! s :command-failed #(deliver failed (:message %)))
         (sc/send! s ["/s_new" "nosuch" 1000 0 1])
         (is (= ["/fail" "/s_new" "SynthDef not found"] (deref failed 5000 :nothing)))
-        (is (some #(re-find #"nosuch" %) (sc/server-output s)))))))
+        (is (servers/eventually (fn [] (some #(re-find #"nosuch" %) (sc/server-output s)))))))))
 
 (deftest with-server-always-quits
   (let [kept (atom nil)]

@@ -9,6 +9,7 @@
    [clojure.test :refer [deftest is testing use-fixtures]]
    [espalier.core :as sc]
    [espalier.instruments :as instruments]
+   [espalier.runtime.handle :as handle]
    [espalier.runtime.restoration :as restoration]
    [espalier.servers :as servers]
    [espalier.synthdef :refer [defsynth]]
@@ -46,7 +47,7 @@
 (defn- next-server!
   "Restores on a fresh server what the login of a handle has."
   [s opts]
-  (let [remembered (restoration/remember s)]
+  (let [remembered (restoration/remember s (handle/session s))]
     (die! s)
     (sc/boot! s)
     (restoration/restore-login! s remembered opts)))

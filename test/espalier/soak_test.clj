@@ -63,7 +63,10 @@
 (defn- alive
   "What of all this can still be used."
   [mine]
-  (update-vals mine (fn [es] (filterv #(not (contains? #{:freed-entity :dead-entity} (error-of (fn [] (if (= :synth (:kind %)) (sc/set-controls! % {:freq 1}) (sc/members %)))))) es))))
+  (update-vals mine (fn [es] (filterv #(not (contains? #{:freed-entity :dead-entity} (error-of (fn [] (case (:kind %)
+                                                                                                :synth  (sc/set-controls! % {:freq 1})
+                                                                                                :buffer (sc/get-sample-range % 0 1 {:timeout-ms 1000})
+                                                                                                (sc/members %)))))) es))))
 
 (defn- work!
   "Acts until `stop?`; counts what became of it in the atom `tally`. Returns what was made."
@@ -99,9 +102,19 @@
    :interrupts (fn [{:keys [guest]} _]
                  (dotimes [_ 20]
                    (let [f (future (sc/sync! guest))] (pause! 1) (future-cancel f))))
+   :killed     (fn [{:keys [owner guest]} _]
+                 (let [both     [owner guest]
+                       restored (mapv (fn [s] (let [p (promise)] [(sc/on-lifecycle! s :restored #(deliver p (:report %))) p])) both)]
+                   (servers/signal! "KILL" (servers/pid owner))
+                   (doseq [[s [id p]] (map vector both restored)]
+                     (is (map? (deref p 60000 :not-restored)))
+                     (sc/off! s id))))
    :guests     (fn [{:keys [owner]} _]
                  (with-open [^Closeable s (sc/connect! (sc/server (servers/address owner)))]
                    (sc/add-group! s {:confirm true})))})
+
+(def ^:private handle-options
+  {:watch-patience-ms 20000, :on-lost :restore, :restore-by-hand true})
 
 (defn- known-ids [s] (set (keys (:nodes (sc/state s)))))
 
@@ -111,9 +124,9 @@
 (defn- soak!
   "Soaks a server of a kind; returns a row of the table."
   [kind seed]
-  (with-open [^Closeable owner (sc/boot! (sc/server (servers/options kind {:maximum-logins 4, :memory-size 65536, :watch-patience-ms 20000})))
+  (with-open [^Closeable owner (sc/boot! (sc/server (servers/options kind (merge handle-options {:maximum-logins 4, :memory-size 65536}))))
               ^Closeable p     (proxy/start! (servers/address owner))
-              ^Closeable guest (sc/connect! (sc/server (assoc (servers/address owner) :port (proxy/port p), :watch-patience-ms 20000)))]
+              ^Closeable guest (sc/connect! (sc/server (merge handle-options (servers/address owner) {:port (proxy/port p)})))]
     (run! #(sc/add-synthdefs! % hum) [owner guest])
     (let [roots   (vec (for [s [owner owner guest guest]] [s (:id (sc/add-group! s {:confirm true, :target 0, :action :tail}))]))
           stop?   (atom false)

@@ -8,6 +8,7 @@
    [espalier.model.options :as options]
    [espalier.runtime.declared :as declared]
    [espalier.runtime.handle :as handle]
+   [espalier.runtime.ledger :as ledger]
    [espalier.runtime.link :as link]
    [espalier.runtime.mirror :as mirror]
    [espalier.runtime.moment :as moment]
@@ -303,6 +304,7 @@
       (session/free-buffers! session id n)
       (dotimes [i n]
         (mirror/tell! mirror [:buffer-gone (+ (long id) i)])
+        (ledger/forget-buffer! (:ledger session) (+ (long id) i))
         (try (link/send! link ["/b_free" (+ (long id) i)])
              ;; Then it is gone with all the rest.
              (catch clojure.lang.ExceptionInfo _))))))

@@ -64,6 +64,12 @@
     (when (and (= "/s_new" (nth request 0)) (zero? (rem (count nodes) (long most-nodes))))
       (swap! (.-known l) ledger/only #(mirror/there? mirror %)))))
 
+(defn forget-buffer!
+  "Notes that a buffer is not wanted any more, of which no request may have gone out that
+  says so."
+  [l id]
+  (step! l ["/b_free" id]))
+
 (defn- completed!
   "Takes in what a message has as its completion."
   [l sent! ^OscMessage m]

@@ -74,15 +74,13 @@
    :roots          (:roots (declared/known session))})
 
 (defn remember
-  "All that the login of a handle knows of what it has on its server, for `restore-login!`; nil
-  where it is not logged in. It asks the server nothing, so that this may be gone; the login
-  must not have been given up yet."
-  [s]
-  (when-let [session (handle/session s)]
-    {:snapshot  (snapshot/of (known-of s session))
-     :legacy    (entities/legacy session)
-     :synthdefs (into {} (mapcat :synthdefs) (vals (:roots (declared/known session))))
-     :refillers (ledger/refillers (:ledger session))}))
+  "All that a session of a handle knows of what it has on its server, for `restore-login!`. It
+  asks the server nothing, so that this may be gone."
+  [s session]
+  {:snapshot  (snapshot/of (known-of s session))
+   :legacy    (entities/legacy session)
+   :synthdefs (into {} (mapcat :synthdefs) (vals (:roots (declared/known session))))
+   :refillers (ledger/refillers (:ledger session))})
 
 ;; ---- a restoration: what is to be done, and a list of what could not be
 

@@ -39,12 +39,12 @@
 
 (defn- remembered
   "What the next login must know to be the same: who we are, and what
-  `espalier.runtime.restoration` remembers, or the exception that it threw."
-  [s {:keys [owner? client-id]}]
+  `espalier.runtime.restoration` remembers, once it is wanted: by then each call that was
+  under way has put in order what it leaves."
+  [s {:keys [owner? client-id] :as session}]
   {:owner?    owner?
    :client-id client-id
-   ;; A loss must be dealt with all the same.
-   :memory    (try (restoration/remember s) (catch Exception e e))})
+   :memory    (delay (restoration/remember s session))})
 
 (defn- what-next
   "What brings a lost server back."
@@ -140,13 +140,18 @@
                           (catch TimeoutException _ false)))
         (lost! s session :connection-closed (str "the connection ended: " (ex-message cause) (what-next s session)) {:error cause})))))
 
-(defn- look-after-silence!
-  "What came meanwhile may be lost; of another's server we may have missed that it is a
-  new one, which knows nothing of us."
-  [^Server s {:keys [owner? timeout-ms] :as session}]
-  (if (or owner? (= :tcp (:protocol session)) (session/known? session timeout-ms))
-    (mirror/repair! (:mirror session) nil)
-    (lost! s session :connection-closed (str "another server answers in its place" (what-next s session)) {})))
+(defn- mend!
+  "Makes the mirror of a session right that may be wrong. Of another's server we may have missed
+  that it is a new one, which knows nothing of us."
+  [^Server s {:keys [owner? timeout-ms] :as session} mirror]
+  (if (or owner? (= :tcp (:protocol session))
+          (try (session/known? session timeout-ms)
+               ;; It is gone, or too busy to say.
+               (catch clojure.lang.ExceptionInfo _ true)))
+    (tree-query/mend! session mirror)
+    (let [current (handle/session s)]
+      (when (identical? (:link session) (:link current))
+        (lost! s current :connection-closed (str "another server answers in its place" (what-next s session)) {})))))
 
 (defn- start-watch!
   "Asks for the status at an interval, and notices silence."
@@ -156,7 +161,6 @@
         stop (CountDownLatch. 1)
         ;; By a worker, for a TCP connection that is full blocks whoever sends.
         ping (worker/worker (fn [_] (link/send-at-once! link ["/status"])) (fn [_]))
-        look (worker/worker (fn [_] (look-after-silence! s session)) (fn [_]))
         tick (fn [w]
                (when-not (.await stop interval-ms TimeUnit/MILLISECONDS)
                  (let [stopped (when stopped-ms (trouble @(.-state s)))
@@ -170,7 +174,7 @@
                            :slow (emit! s :server-slow (select-keys w [:silent-ms]))
                            nil)
                          (worker/offer! ping :ping)
-                         (when (contains? #{:woke :again} action) (worker/offer! look :look))
+                         (when (contains? #{:woke :again} action) (mirror/repair! (:mirror session) nil))
                          w)))))]
     (doto (Thread. #(loop [w (watch/start (clock/milliseconds) settings)]
                       (when-let [w (tick w)] (recur w)))
@@ -202,7 +206,7 @@
                    {:wish           (:client-id kept)
                     :clock          (if-let [process (handle/process s)] (.clock process) clock/wall)
                     :health         (handle/health-of s)
-                    :mend!          tree-query/mend!
+                    :mend!          #(mend! s %1 %2)
                     :on-packet      #(trace/add! (.-trace s) :received %)
                     :on-sent        #(trace/add! (.-trace s) :sent %)
                     :on-malformed   #(emit! s :malformed-packet {:error %})
@@ -230,11 +234,10 @@
   where a server of ours ends meanwhile."
   [s {:keys [owner?] :as session} opts {:keys [memory]}]
   (try
-    (when (instance? Throwable memory) (throw memory))
     ;; On a server that has lived on, what is left of us is in the way.
     (when-not owner? (session/clear! session opts))
     (binding [handle/*restores* s]
-      (restoration/restore-login! s memory {:by-hand (:restore-by-hand opts)}))
+      (restoration/restore-login! s @memory {:by-hand (:restore-by-hand opts)}))
     (catch InterruptedException e (throw e))
     (catch Exception e
       (throw (if (= :espalier.error/server-cannot-boot (error/code e)) e (not-restored e))))))
@@ -424,6 +427,7 @@
             opts     (or options last-options {})
             restore? (if (nil? restore) (not (contains? #{nil :offline} (:on-lost opts))) restore)
             kept     (when restore? (if (= :online status) (remembered s session) kept))]
+        (some-> kept :memory deref)
         (quit! s false)
         (boot-as! s opts kept)))))
 
