@@ -30,7 +30,7 @@
    ^ConcurrentHashMap due     ; node that is expected -> Expected
    ^Set ending                ; nodes that are being freed
    ^ConcurrentHashMap runs    ; node that this client has paused -> :paused, or :played where it has certainly been calculated
-  ^ConcurrentHashMap headed  ; node -> group that it will be in when what was sent is done
+   ^ConcurrentHashMap headed  ; node -> group that it will be in when what was sent is done
    ^AtomicBoolean repairing
    doubts                     ; why it was looked over -> LongAdder, how often
    ^LongAdder repairs         ; how often a tree was taken over
