@@ -75,6 +75,18 @@
           (is (= :online (sc/boot-status guest) (sc/boot-status owner)))
           (sc/disconnect! guest))))))
 
+(deftest what-an-earlier-client-has-left-is-in-nobodys-way
+  (servers/each-kind (kinds) {:maximum-logins 2}
+    (fn [owner]
+      (let [made (vec (for [_ (range 3)]
+                        (let [guest (sc/connect! (sc/server (servers/address owner)))
+                              group (sc/add-group! guest {:confirm true})]
+                          (is (= 1 (sc/client-id guest)))
+                          (sc/disconnect! guest)
+                          (:id group))))]
+        (is (apply distinct? made))
+        (is (servers/eventually #(every? (:nodes (sc/state owner)) made)))))))
+
 (deftest logins-are-rounded-as-the-server-rounds-them
   (servers/each-kind [{:executable "scsynth", :protocol :udp}] {:maximum-logins 3}
     (fn [owner]

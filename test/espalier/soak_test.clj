@@ -90,10 +90,13 @@
    :doubled    (fn [{:keys [proxy]} r] (proxy/trouble! proxy {:duplicate 0.2, :seed (.nextInt ^Random r)}) (pause! 3000))
    :overtaken  (fn [{:keys [proxy]} r] (proxy/trouble! proxy {:reorder 0.2, :seed (.nextInt ^Random r)}) (pause! 3000))
    :late       (fn [{:keys [proxy]} _] (proxy/trouble! proxy {:delay-ms 30, :jitter-ms 30}) (pause! 3000))
-   :stopped    (fn [{:keys [owner]} _]
-                 (servers/signal! "STOP" (servers/pid owner))
-                 (pause! 1500)
-                 (servers/signal! "CONT" (servers/pid owner)))
+   ;; Too long, and it is ended, and another takes its place.
+   :stopped    (fn [{:keys [owner]} ^Random r]
+                 (let [pid (servers/pid owner)]
+                   (servers/signal! "STOP" pid)
+                   (pause! (+ 200 (.nextInt r 1300)))
+                   (servers/signal! "CONT" pid)
+                   (is (eventually #(= :online (sc/boot-status owner))))))
    :freed      (fn [{:keys [owner guest]} _] (sc/send! owner ["/g_freeAll" (:id (sc/default-group guest))]))
    :handlers   (fn [{:keys [owner]} _]
                  (let [id (sc/on-osc! owner "/n_go" (fn [_] (throw (ex-info "on purpose" {}))))]

@@ -192,15 +192,21 @@
                                          (bit-shift-left (long client-id) 26) " on. Without :id, Espalier takes a free one.")
                         {:id id}))))
 
+(defn- in-the-way?
+  "Whether an id that has its turn is taken: by a node to which it was given by hand, or one that an
+  earlier client with our number has left."
+  [{:keys [^ConcurrentHashMap node-births mirror]} id]
+  (or (.containsKey node-births (long id))
+      (mirror/there? mirror (long id))))
+
 (defn next-permanent
   "An id for a node that nobody gives by hand; `permanent-again!` gives it back where no
   node has come of it.
 
   Throws `:espalier.error/no-free-ids`."
-  [{:keys [ids ^ConcurrentHashMap node-births]}]
-  ;; One that was given by hand may be in the way.
+  [{:keys [ids] :as session}]
   (try (loop [id (.nextPermanent ^NodeIds (:nodes ids))]
-         (if (.containsKey node-births (long id)) (recur (.nextPermanent ^NodeIds (:nodes ids))) id))
+         (if (in-the-way? session id) (recur (.nextPermanent ^NodeIds (:nodes ids))) id))
        (catch IllegalStateException e
          (throw (error/error :no-free-ids (str (ex-message e) "; (sc/free! …) gives back, and other nodes need none.") {:space :permanent-nodes} e)))))
 
@@ -234,9 +240,8 @@
         id       (long (cond
                          given     given
                          permanent (next-permanent session)
-                         ;; One that was given by hand may be in the way.
                          :else     (loop [id (long (.next ids))]
-                                     (if (.containsKey births id) (recur (long (.next ids))) id))))
+                                     (if (in-the-way? session id) (recur (long (.next ids))) id))))
         born     (birth session)
         before   (.get births id)
         given-back (AtomicBoolean.)

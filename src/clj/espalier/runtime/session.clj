@@ -494,8 +494,10 @@
           (when owner?
             (mirror/tell! mirror [:tree {:id 0, :kind :group
                                          :children (mapv (fn [c] {:id (default-group-id c), :kind :group, :children []}) (range maximum-logins))}]))
-          (when-not (and owner? (engine/trait (:engine session) :counts-logins?))
-            (mirror/repair! mirror nil))
+          (cond
+            ;; What an earlier client with our number has left is in the way of our ids.
+            (not owner?)                                            (mend! session mirror)
+            (not (engine/trait (:engine session) :counts-logins?)) (mirror/repair! mirror nil))
           session))
       (catch Throwable e
         ;; The server may have let us in all the same. By TCP, scsynth would log out whom it takes us for.
