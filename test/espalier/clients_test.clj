@@ -3,6 +3,7 @@
   (:require
    [clojure.test :refer [deftest is testing use-fixtures]]
    [espalier.core :as sc]
+   [espalier.model.register :as register]
    [espalier.runtime.handle :as handle]
    [espalier.servers :as servers :refer [error-of events]])
   (:import
@@ -58,6 +59,21 @@
         (let [d (sc/connect! (sc/server (servers/address owner)))]
           (is (= #{0 1 2 3} (set (map sc/client-id [owner b c d]))) "nobody gets another's id")
           (run! sc/disconnect! [b c d]))))))
+
+(deftest a-client-that-has-died-keeps-no-place
+  ;; supernova counts no logins: who dies leaves its claim.
+  (servers/each-kind (filter #(= "supernova" (:executable %)) (kinds)) {:maximum-logins 2}
+    (fn [owner]
+      (let [claims #(register/parse (sc/request! owner ["/g_queryTree" register/group-id 0] ["/g_queryTree.reply" 0 register/group-id]))
+            dead   (register/claim-id 1 (sc/find-free-port) 3)]
+        (sc/send! owner ["/g_new" dead 1 register/group-id])
+        (is (= dead (get-in (claims) [:claims 1])))
+        (let [guest (sc/connect! (sc/server (servers/address owner)))]
+          (is (= 1 (sc/client-id guest)))
+          (is (not= dead (get-in (claims) [:claims 1])))
+          (is (= :too-many-clients (error-of #(sc/connect! (sc/server (servers/address owner))))) "who lives keeps it")
+          (is (= :online (sc/boot-status guest) (sc/boot-status owner)))
+          (sc/disconnect! guest))))))
 
 (deftest what-an-earlier-client-has-left-is-in-nobodys-way
   (servers/each-kind (kinds) {:maximum-logins 2}

@@ -6,13 +6,16 @@
    [clojure.string :as str]
    [clojure.test :refer [deftest is testing use-fixtures]]
    [espalier.core :as sc]
-   [espalier.servers :as servers :refer [error-of events thrown]])
+   [espalier.picture :as picture]
+   [espalier.servers :as servers :refer [error-of events thrown]]
+   [espalier.synthdef :as synthdef])
   (:import
    (espalier.kernel ServerProcess)
    (java.io File)
    (java.net DatagramSocket InetAddress ServerSocket)
    (java.nio.file Files)
-   (java.nio.file.attribute FileAttribute)))
+   (java.nio.file.attribute FileAttribute)
+   (java.time Duration)))
 
 (set! *warn-on-reflection* true)
 
@@ -241,3 +244,48 @@
       (is (contains? #{:out-of-memory :no-answer} (second made)) made)
       (sc/free-children! group {:confirm true})
       (is (= :none (error-of #(sc/add-group! s {:target group, :confirm true}))) "and what is freed can be used again"))))
+
+;; ---- where nothing can be written
+
+(deftest what-cannot-be-written-is-named
+  ;; Below a file no folder is; /proc takes no file; /dev/full is never large enough.
+  (let [below (str (doto (io/file (temporary-directory) "file") (spit "no folder")))]
+    (servers/each-kind servers/udp-kinds {}
+      (fn [s]
+        (let [b (sc/add-buffer! s {:frame-count 60000})]
+          (doseq [[folder full?] [[below false] ["/proc" false] ["/dev/full" true]]
+                  :let [path (fn [x] (if full? folder (str folder "/" x)))]]
+            (testing folder
+              (is (contains? #{:not-writable :file-failed} (error-of #(sc/record! s (path "a.wav")))))
+              (is (= :file-failed (error-of #(sc/write-buffer! b (path "b.wav")))))
+              (is (= :file-failed (error-of #(synthdef/write-file! (path "c.scsyndef") synthdef/default))))
+              (when-not full?
+                (is (= :file-failed (error-of #(picture/save! s (path "d.svg"))))))))
+          (is (= [60000 1] ((juxt :frame-count :channel-count) (sc/query-buffer b))) "the server plays on"))))))
+
+;; ---- clocks that are apart
+
+(def ^:private libfaketime
+  (first (filter #(.exists (io/file %)) (for [arch ["x86_64" "aarch64"]] (str "/usr/lib/" arch "-linux-gnu/faketime/libfaketimeMT.so.1")))))
+
+(defn- an-hour-off
+  "An scsynth whose clock is an hour ahead, \"+\", or behind, \"-\"."
+  [sign]
+  (script "scsynth" (str "LD_PRELOAD=" libfaketime " FAKETIME=" sign "3600 FAKETIME_DONT_FAKE_MONOTONIC=1 exec scsynth \"$@\"")))
+
+(deftest a-server-whose-clock-is-an-hour-off
+  (if-not (and libfaketime (= "scsynth" servers/*scsynth*))
+    (println "  no libfaketime (apt-get install faketime): clocks that are apart are not tried")
+    (let [soon  {:when (Duration/ofMillis 50), :confirm true, :timeout-ms 300}
+          texts (fn [s] (map :text (sc/log s {:level :warn})))]
+      (testing "ahead: what is for later is done at once, and told to be late"
+        (sc/with-server [s (servers/options {:executable (an-hour-off "+")})]
+          (is (= :group (:kind (sc/at s soon (sc/add-group! s)))))
+          (is (servers/eventually #(some (fn [text] (re-find #"A bundle came 3[56]\d\d.* s late\. The server's clock may be ahead" text)) (texts s))))
+          (is (< 3500000.0 (double (get-in (sc/health s) [:late :most-ms]))))))
+      (testing "behind: it waits, which nobody takes for done"
+        (sc/with-server [s (servers/options {:executable (an-hour-off "-")})]
+          (let [e (thrown #(sc/at s soon (sc/add-group! s)))]
+            (is (= :espalier.error/no-answer (:espalier/error (ex-data e))))
+            (is (str/includes? (ex-message e) "its clock is behind")))
+          (is (= :group (:kind (sc/add-group! s {:confirm true}))) "what is for now is done now"))))))

@@ -361,6 +361,115 @@
             (sc/resume! g)
             (sc/await-ended p)))))))
 
+(defn- paused-unplayed
+  "A group that is paused, and a synth in it that is, and has never played."
+  [s]
+  (let [g (sc/pause! (sc/add-group! s))]
+    [g (sc/pause! (pad s {} {:target g}))]))
+
+(deftest no-pause-is-too-much
+  (each-server
+    (fn [s]
+      (let [online? (fn [] (sc/sync! s) (= :online (sc/boot-status s)))]
+        (testing "of a synth that cannot have played"
+          (doseq [end [(fn [g p] (sc/resume! p) (sc/resume! g))
+                       (fn [g p] (sc/resume! g) (sc/resume! p {:confirm true}) (is (sc/active? p)))
+                       (fn [_ p] (sc/free! p))
+                       (fn [g _] (sc/free! g))]]
+            (let [[g p] (paused-unplayed s)]
+              (is (identical? p (sc/pause! p)))
+              (is (identical? p (sc/pause! p {:confirm true})))
+              (is (false? (sc/active? p)))
+              (end g p)
+              (is (online?)))))
+        (testing "within one moment the last counts"
+          (doseq [[plays? calls] {false [sc/pause! sc/pause!], true [sc/pause! sc/pause! sc/resume!]}]
+            (let [p (sc/at s {:confirm true}
+                      (let [p (sc/add-synth! s :pad)]
+                        (run! #(% p) calls)
+                        p))]
+              (is (= plays? (sc/active? p)))
+              (sc/resume! p {:confirm true})
+              (is (sc/active? p))
+              (is (online?)))))
+        (testing "of a command's"
+          (let [[g p] (paused-unplayed s)]
+            (sc/command! s :n-run {:runs [[p false] [g true] [p false] [p true]]})
+            (sc/resume! p {:confirm true})
+            (is (sc/active? p))
+            (is (online?))))
+        (testing "at a time to come it is refused, for it is not known"
+          (let [[g p] (paused-unplayed s)
+                later (fn [] (sc/at s (Duration/ofMillis 1) (sc/pause! p)))]
+            (is (= (if (supernova? s) :none :refused-command) (error-of later)))
+            (sc/resume! g {:confirm true})
+            (is (= :none (error-of later)))
+            (is (online?))))))))
+
+(deftest a-pause-and-a-resume-at-once-are-both-done
+  (each-server
+    (fn [s]
+      (let [ps (vec (repeatedly 10 #(sc/resume! (sc/pause! (sc/add-synth! s :pad)))))]
+        (sc/sync! s)
+        (is (every? sc/active? ps))))))
+
+(deftest what-scsynth-does-not-resume-is-told
+  (each-server
+    (fn [s]
+      (let [[g p] (paused-unplayed s)
+            resumes? (supernova? s)]
+        (is (= (if resumes? :none :not-resumed) (error-of #(sc/resume! p {:confirm true}))))
+        (is (= resumes? (sc/active? p)))
+        (testing "in the moment in which its group goes on it goes on"
+          (sc/at s {:confirm true} (sc/resume! g) (sc/resume! p))
+          (is (sc/active? p)))
+        (testing "one that has played goes on in a paused group"
+          (sc/pause! g)
+          (sc/pause! p)
+          (is (= p (sc/resume! p {:confirm true})))
+          (is (sc/active? p)))))))
+
+(defn- pauses-at-random
+  "Pauses, resumes, makes and frees nodes at random, alone and in moments."
+  [s seed n]
+  (let [r     (java.util.Random. seed)
+        pick  (fn [xs] (when (seq xs) (nth xs (.nextInt r (count xs)))))
+        step  (fn [{:keys [groups synths] :as nodes}]
+                (case (.nextInt r 8)
+                  0     (if-let [g (when (< 8 (count groups)) (peek groups))]
+                          (do (sc/free! g) (update nodes :groups pop))
+                          (update nodes :groups conj (sc/add-group! s {:target (pick groups)})))
+                  (1 2) (if-let [p (when (< 12 (count synths)) (pick synths))]
+                          (do (sc/free! p) (update nodes :synths #(filterv (complement #{p}) %)))
+                          (update nodes :synths conj (sc/add-synth! s :bell {} {:target (pick groups)})))
+                  (let [node (pick (if (zero? (.nextInt r 3)) groups synths))]
+                    (when node ((if (.nextBoolean r) sc/pause! sc/resume!) node))
+                    nodes)))
+        quiet (fn [f nodes]
+                (try (f nodes)
+                     (catch clojure.lang.ExceptionInfo e
+                       (if (:espalier/error (ex-data e)) nodes (throw e)))))]
+    (loop [n n, nodes {:groups [(sc/add-group! s)], :synths []}]
+      (when (pos? (long n))
+        (recur (dec (long n))
+               (quiet (fn [nodes]
+                        (if (zero? (.nextInt r 3))
+                          (sc/at s (pick [nil {:confirm true} (Duration/ofMillis (.nextInt r 20))])
+                            (reduce (fn [nodes _] (step nodes)) nodes (range (.nextInt r 5))))
+                          (step nodes)))
+                      nodes))))
+    (sc/sync! s)
+    (is (= :online (sc/boot-status s)) (str "seed " seed))))
+
+(deftest pauses-at-random-end-no-server
+  (each-server (fn [s] (pauses-at-random s 1 100))))
+
+(deftest ^:soak many-pauses-at-random-end-no-server
+  (let [seed (System/currentTimeMillis)]
+    (println "pauses at random: seed" seed)
+    (doseq [seed (cons 7 (range seed (+ seed 10)))]
+      (each-server (fn [s] (pauses-at-random s seed 3000))))))
+
 (deftest what-is-in-a-group-is-freed
   (each-server
     (fn [s]

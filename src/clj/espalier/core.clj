@@ -995,7 +995,12 @@
 
 (defn pause!
   "Stops a node where it is, with all that is in it; returns it. Options and errors as
-  of `set-controls!`."
+  of `set-controls!`.
+
+  scsynth does not survive two pauses of a synth before it has played once. Where that could
+  be, this waits until it is told whether the synth is paused already, and then sends nothing;
+  in a moment at a time to come it throws `:espalier.error/refused-command`.
+  Of several pauses and resumes of a node in one moment the last one counts."
   ([node] (pause! node {}))
   ([node opts] (node/set-running! node false opts)))
 
@@ -1003,7 +1008,8 @@
   "Lets a paused node go on; returns it. Options and errors as of `set-controls!`.
 
   scsynth does not let a synth go on that was paused before it ever played, while a group that
-  it is in is paused: `active?` tells. What is declared, with `reconcile!`, plays all the same."
+  it is in is paused: with `{:confirm true}` that is `:espalier.error/not-resumed`, without it
+  `active?` tells. What is declared, with `reconcile!`, plays all the same."
   ([node] (resume! node {}))
   ([node opts] (node/set-running! node true opts)))
 

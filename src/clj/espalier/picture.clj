@@ -276,8 +276,8 @@
   "Writes the picture of `x` to a file, whose kind is that of its name: .svg, .png, or .dot and .gv for
   Graphviz. Takes the options of `svg` or `png`. Returns the file, a `java.io.File`.
 
-  Throws what they throw, `:espalier.error/invalid-option` for another ending, and `java.io.IOException`
-  where the file cannot be written.
+  Throws what they throw, `:espalier.error/invalid-option` for another ending, and
+  `:espalier.error/file-failed` where the file cannot be written.
 
       (picture/save! s \"tree.svg\")"
   ([x path] (save! x path {}))
@@ -288,9 +288,11 @@
                    "png"        (png x opts)
                    ("dot" "gv") (dot x opts)
                    (throw (error/error :invalid-option (str "The name of a picture ends with .svg, .png, .dot or .gv, which says what kind it is: not " (pr-str (str path)) ".") {:path (str path)})))]
-     (if (string? content)
-       (spit file content)
-       (io/copy content file))
+     (try (if (string? content)
+            (spit file content)
+            (io/copy content file))
+          (catch java.io.IOException e
+            (throw (error/error :file-failed (str "No picture can be written at " file ": " (ex-message e) ".") {:path (str file)} e))))
      file)))
 
 (defn show

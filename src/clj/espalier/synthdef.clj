@@ -35,7 +35,7 @@
    [espalier.ugens :as ugens :refer [env-gate linen:kr lpf:ar offset-out:ar pan2:ar rand:ir var-saw:ar x-line:kr]])
   (:import
    (java.io IOException Writer)
-   (java.nio.file Files)))
+   (java.nio.file Files InvalidPathException)))
 
 (set! *warn-on-reflection* true)
 
@@ -351,7 +351,7 @@
 (defn- looked-at
   "The SynthDef that d is."
   [d]
-  (when-not (and (map? d) (= :synthdef (:kind d)))
+  (when-not (and (map? d) (vector? (:parameters d)) (vector? (:parameter-names d)) (vector? (:ugens d)))
     (throw (error/error :invalid-argument (str "What is looked at is a SynthDef, a value as (synthdef/read-file …) returns some, not " (error/shown d) ".")
                         {:argument :d, :value d})))
   d)
@@ -409,7 +409,8 @@
         file  (synthdef-file/file-of file)]
     (try (Files/write (.toPath file) bytes ^"[Ljava.nio.file.OpenOption;" (make-array java.nio.file.OpenOption 0))
          (str file)
-         (catch IOException e
+         (catch Exception e
+           (when-not (or (instance? IOException e) (instance? InvalidPathException e)) (throw e))
            (throw (error/error :file-failed (str "No SynthDef file can be written at " file ": " (ex-message e) ".") {:path (str file)} e))))))
 
 (defn text

@@ -13,6 +13,7 @@
 (deftest events-are-told-in-words
   (are [words level event] (let [entry (log/of-event event)] (= [words level] [(:text entry) (:level entry)]))
     "A bundle came 0.25 s late."                                  :warn  {:event :late, :late-s 0.25}
+    "A bundle came 3599.5 s late. The server's clock may be ahead of this one." :warn {:event :late, :late-s 3599.5}
     "The server refused /n_set: Node 5 not found."                :error {:event :command-failed, :message ["/fail" "/n_set" "Node 5 not found\n"]}
     "A handler threw: no."                                        :error {:event :handler-failed, :error (ex-info "no." {})}
     "What played had drifted from the tree of #'a/b, and was repaired: 1 edit." :warn {:event :drifted, :edits [{}], :reference "#'a/b"}

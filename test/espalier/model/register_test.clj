@@ -10,21 +10,22 @@
   (into ["/g_queryTree.reply" 0 register/group-id (count ids)] (mapcat #(vector % 0)) ids))
 
 (def ^:private gen-claims
-  (gen/vector (gen/tuple (gen/choose 0 31) (gen/choose 0 999999))))
+  (gen/vector (gen/tuple (gen/choose 0 31) (gen/choose 1 65535) (gen/choose 0 14))))
 
 (defspec the-first-claim-of-a-client-wins 200
   (prop/for-all [claims gen-claims, limit (gen/choose 1 32)]
     (let [ids   (map #(apply register/claim-id %) claims)
           known (register/parse (reply (cons (register/limit-id limit) ids)))]
       (and (= limit (:maximum-logins known))
-           (= (reduce (fn [m [client salt]] (merge {client (register/claim-id client salt)} m)) {} claims)
+           (= (reduce (fn [m [client :as claim]] (merge {client (apply register/claim-id claim)} m)) {} claims)
               (:claims known))
            (= (first (remove (set (map first claims)) (range limit)))
               (register/free-client known limit))))))
 
 (defspec every-id-of-a-register-is-negative-and-fits 200
-  (prop/for-all [client (gen/choose 0 31), salt (gen/choose 0 999999), limit (gen/choose 1 32)]
-    (and (<= Integer/MIN_VALUE (register/claim-id client salt) -1000000)
+  (prop/for-all [client (gen/choose 0 31), port (gen/choose 1 65535), salt (gen/choose 0 14), limit (gen/choose 1 32)]
+    (and (<= Integer/MIN_VALUE (register/claim-id client port salt) -1000000)
+         (= port (register/port-of (register/claim-id client port salt)))
          (< -1000000 (register/limit-id limit) register/group-id))))
 
 (deftest a-register-is-made-and-read

@@ -56,7 +56,7 @@
   SynthDef. It stands behind a command that takes none."
   {:request ["/d_recv" (byte-array [0x53 0x43 0x67 0x66 0 0 0 2 0 0])]})
 
-(defn- holds?
+(defn waited-for?
   "Whether what is written behind an item waits until it is done."
   [{:keys [completion] :as item}]
   (and (nil? completion) (asynchronous? item)))
@@ -68,8 +68,8 @@
   (loop [items items, done []]
     (if (empty? items)
       done
-      (let [[now later] (split-with (complement holds?) items)
-            [run after] (split-with holds? later)
+      (let [[now later] (split-with (complement waited-for?) items)
+            [run after] (split-with waited-for? later)
             bare?       (and (seq after) (not (:completion? (command/of (:request (last run))))))]
         (recur after (conj done {:now (vec now), :async (cond-> (vec run) bare? (conj carrier))}))))))
 

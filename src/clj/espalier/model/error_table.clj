@@ -64,6 +64,7 @@
      :not-declared              "Nothing is declared of this group."
      :not-executable            "The server program may not be executed."
      :not-followed              "A following has ended already."
+     :not-resumed               "A synth that has never played was to go on while a group that it is in is paused, and scsynth has not let it."
      :not-started               "The server has not started a node of a declared tree."
      :not-a-wav                 "A file is no WAV file, or one of samples that are not read here."
      :not-writable              "A sound file cannot be written at this path."

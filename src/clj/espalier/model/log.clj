@@ -75,7 +75,7 @@
     :handler-failed    (because "A handler threw" error)
     :handler-behind    (str "A handler is too slow: " behind " messages wait for it, and further ones are dropped.")
     :malformed-packet  (because "What came is no OSC packet" error)
-    :late              (str "A bundle came " late-s " s late.")
+    :late              (str "A bundle came " late-s " s late." (when (and late-s (< 10.0 (double late-s))) " The server's clock may be ahead of this one."))
     :reconcile-failed  (because (str "The tree of " reference " was not reconciled") error)
     :drifted           (str "What played had drifted from the tree of " reference ", and was repaired: " (counted (count edits) "edit") ".")
     (or (plain-text event) (name event))))

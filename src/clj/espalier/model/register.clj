@@ -2,14 +2,14 @@
   "Logins for a server that counts none. supernova's clients keep a register of
   themselves in its node tree: a group whose children are claims. The id of a
   claim says which client it is for; of several for the same client the first in
-  the tree has won, for the server puts them in one order. All ids are negative,
-  where no client's own nodes are.
+  the tree has won, for the server puts them in one order. It says too which port the client
+  has, for one that dies leaves its claim. All ids are negative, where no client's own nodes are.
 
       root
         -1000      the register
           -100002    two clients at the most
-          -1481516   a claim to client 0
-          -2007714   a claim to client 1"
+          -1481516   a claim to client 0, from port 22764
+          -2007714   a claim to client 1, from port 7714"
   (:require
    [espalier.model.error :as error]))
 
@@ -22,11 +22,18 @@
   [maximum-logins]
   (- -100000 maximum-logins))
 
+(def ^:private port-span 65536)
+
 (defn claim-id
-  "The node that claims client `client-id`; `salt` (0 to 999,999, by chance) keeps
-  the claims of two clients apart."
-  [client-id salt]
-  (- (- (* claim-span (inc client-id))) salt))
+  "The node that claims client `client-id` from a local port; `salt` (0 to 14, by chance) keeps
+  the claims of two clients of two machines apart."
+  [client-id port salt]
+  (- (- (* claim-span (inc client-id))) (+ port (* port-span salt))))
+
+(defn port-of
+  "The local port of the client that has made a claim."
+  [claim]
+  (rem (rem (- claim) claim-span) port-span))
 
 (defn- client-of [id]
   (when (<= id (- claim-span))

@@ -8,12 +8,14 @@
    [espalier.model.error :as error]
    [espalier.model.failure :as failure]
    [espalier.model.message :as message]
+   [espalier.model.runs :as runs]
    [espalier.model.state :as state]
    [espalier.runtime.clock :as clock]
    [espalier.runtime.dispatch :as dispatch]
    [espalier.runtime.health :as health]
    [espalier.runtime.link :as link]
    [espalier.runtime.mirror :as mirror]
+   [espalier.runtime.pauses :as pauses]
    [espalier.runtime.pending :as pending]
    [espalier.runtime.session :as session])
   (:import
@@ -82,8 +84,15 @@
   (let [known   (remove (:doubtful @proven) (keys (:synthdefs (mirror/known mirror))))
         lossy?  (session/lossy? session)
         freed   (delay (freed-by steps))
+        ;; What is told may overtake what was told before: of a node that was there already no start is told, and both
+        ;; looks at it are answered.
+        taken?  (fn [e]
+                  (let [id (:node (ex-data e))]
+                    (and (mirror/due? mirror id)
+                         (<= 2 (count (filter #(= ["/n_info" id] (take 2 (:message %))) seen))))))
         unheard (fn [request] (some #(and (mirror/due? mirror %) (not (contains? @freed %))) (:makes (failure/nodes-of request))))
-        again   (fn [request] (seen-again session request timeout-ms known))]
+        again   (fn [request] (seen-again session request timeout-ms known))
+        flags   (into {} (comp (filter runs/run?) (mapcat runs/flags) (map vec)) steps)]
     (into []
           (keep-indexed
             (fn [i request]
@@ -92,11 +101,13 @@
                             (when (and (= "/fail" address) (= [i :after] step))
                               (failure/error-of request (failure/words fail) {:reply fail, :known known})))
                           seen)
+                    (pauses/in-vain session request flags timeout-ms)
                     (when (and lossy? (unheard request)) (again request)))
                 (when-let [e (failure/inferred request (seen-nodes seen [i :before]) (seen-nodes seen [i :after]) known)]
-                  (if (and lossy? (not= :espalier.error/duplicate-node (error/code e)))
-                    (again request)
-                    e)))))
+                  (cond
+                    (not lossy?)                                            e
+                    (not= :espalier.error/duplicate-node (error/code e)) (again request)
+                    :else                                                   (or (again request) (when (taken? e) e)))))))
           steps)))
 
 (defn- level-failures
@@ -384,9 +395,11 @@
 (defn careful?
   "Whether a request must not go as it is to this server."
   [{:keys [tells-failures?]} request]
-  (and (not tells-failures?) (contains? frees-groups (nth request 0))))
+  (if tells-failures?
+    (runs/run? request)
+    (contains? frees-groups (nth request 0))))
 
-(defn ready
+(defn- ready
   "Items as they are sent to this server, and what is to be known of them."
   [session items]
   (let [made   (made-nodes items)
@@ -413,7 +426,7 @@
 (defn checked
   "Items made ready, after all has been looked at that can be known to be wrong before
   anything is sent."
-  [session items {:keys [at late confirm]}]
+  [session items {:keys [at late confirm] :as options}]
   (check-time session at late)
   (let [{:keys [items made alone? news] :as ready} (ready session items)
         ;; To confirm a request takes up to five answers.
@@ -425,7 +438,7 @@
                           {:news news, :most most-news-at-once})))
     (check-node-count session made items false 0)
     (check-sizes session items at)
-    ready))
+    (assoc ready :items (pauses/safe session items options))))
 
 (defn send-ready!
   "Sends items that were made ready on a session.
@@ -439,6 +452,8 @@
     (when confirm (check-node-count session made items confirm timeout-ms))
     (mirror/sent! (:mirror session) made (if at (milliseconds-until session at) 0))
     (cond
+      ;; A pause of what is paused.
+      (empty? items) nil
       at     (send-at! session items at options)
       often? (run! #(send-parts! session (mapv :request %) {} nil timeout-ms true) (partition-all 1000 items))
       :else  (send-now! session (bundle/merged items) options))))

@@ -235,8 +235,9 @@
   "The error of a request that nobody has answered in time."
   [request expected timeout-ms]
   (error/error :no-answer
-               (str "No answer to " (error/shown request) " within " timeout-ms " ms: the server is busy, stopped or gone."
-                    " :timeout-ms says how long to wait.")
+               (str "No answer to " (error/shown request) " within " timeout-ms " ms: the server is busy, stopped or gone"
+                    (when (:at request) ", or its clock is behind this one")
+                    ". :timeout-ms says how long to wait.")
                {:command (first request) :request request :expected expected :timeout-ms timeout-ms}))
 
 (defn await!

@@ -150,13 +150,14 @@
 
 (defn follow!
   "See `espalier.core/follow!`."
-  [s reference {:keys [repair-ms] :as opts}]
+  [s reference opts]
   (options/check-call opts #{:root :prune :timeout-ms :repair-ms})
   (when-not (and (instance? IRef reference) (instance? IDeref reference))
     (throw (error/error :invalid-argument (str "An atom, var, ref or agent can be followed, (sc/follow! s #'tree) for example, not " (pr-str reference) ".")
                         {:argument :reference, :value reference})))
-  (when-not (or (nil? repair-ms) (pos-int? repair-ms))
-    (throw (error/error :invalid-option (str ":repair-ms is how often what plays is looked at, in milliseconds, not " (pr-str repair-ms) ".") {:option :repair-ms, :value repair-ms})))
+  (let [{:keys [repair-ms]} opts]
+    (when-not (or (nil? repair-ms) (pos-int? repair-ms))
+      (throw (error/error :invalid-option (str ":repair-ms is how often what plays is looked at, in milliseconds, not " (pr-str repair-ms) ".") {:option :repair-ms, :value repair-ms}))))
   (let [k    (watch-key s)
         made (promise)
         f    (Follow. s reference opts

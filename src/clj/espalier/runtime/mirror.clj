@@ -29,6 +29,7 @@
    ^AtomicLong at-last-count  ; how many had come at the last status
    ^ConcurrentHashMap due     ; node that is expected -> Expected
    ^Set ending                ; nodes that are being freed
+   ^ConcurrentHashMap runs    ; node that this client has paused -> :paused, or :played where it has certainly been calculated
    ^ConcurrentHashMap headed  ; node -> group that it will be in when what was sent is done
    ^AtomicBoolean repairing
    doubts                     ; why it was looked over -> LongAdder, how often
@@ -49,7 +50,7 @@
   ([repair!] (mirror repair! clock/wall))
   ([repair! clock]
    (Mirror. (atom (state/initial)) (AtomicLong.) (AtomicLong.) (AtomicLong. -1)
-            (ConcurrentHashMap.) (ConcurrentHashMap/newKeySet) (ConcurrentHashMap.) (AtomicBoolean.)
+            (ConcurrentHashMap.) (ConcurrentHashMap/newKeySet) (ConcurrentHashMap.) (ConcurrentHashMap.) (AtomicBoolean.)
             {:contradiction (LongAdder.), :burst (LongAdder.), :count (LongAdder.)} (LongAdder.)
             (worker/worker (fn [^Mirror m]
                              (.set ^AtomicBoolean (.-repairing m) false)
@@ -98,6 +99,7 @@
   "Notes that a node was asked for. `sent?` says whether the request goes out now;
   otherwise `sent!` is told when."
   [^Mirror m id facts sent?]
+  (.remove ^ConcurrentHashMap (.-runs m) id)
   (.put ^ConcurrentHashMap (.-due m) id (Expected. facts (if sent? (server-milliseconds m) Long/MAX_VALUE) (clock/milliseconds)))
   (when sent? (tell! m [:expect id facts])))
 
@@ -161,6 +163,34 @@
   (or (.get ^ConcurrentHashMap (.-headed m) id)
       (:parent (get (:nodes (known m)) id))))
 
+(defn pausing!
+  "Notes that a node is paused from here. Returns :played where it is known to have been calculated,
+  :paused where it was paused from here before and is not, nil else."
+  [^Mirror m id]
+  (.putIfAbsent ^ConcurrentHashMap (.-runs m) id :paused))
+
+(defn pausing?
+  "Whether a node was paused from here and is not known to have been calculated."
+  [^Mirror m id]
+  (= :paused (.get ^ConcurrentHashMap (.-runs m) id)))
+
+(defn played!
+  "Notes that a node has been calculated."
+  [^Mirror m id]
+  (.put ^ConcurrentHashMap (.-runs m) id :played))
+
+(defn played?
+  "Whether a node that was paused is known to have been calculated."
+  [^Mirror m id]
+  (= :played (.get ^ConcurrentHashMap (.-runs m) id)))
+
+(defn groups-paused?
+  "Whether any group is paused, or is to be, as far as is known."
+  [^Mirror m]
+  (boolean (some (fn [[id {:keys [kind status]}]]
+                   (and (= :group kind) (or (= :paused status) (pausing? m id))))
+                 (:nodes (known m)))))
+
 (defn unsettled?
   "Whether something is on its way, as far as is known: nodes that were asked for and
   have not come, or are being freed."
@@ -211,7 +241,8 @@
           (let [{:keys [nodes]} (known m)]
             (run! (fn [id] (when (contains? #{:playing :paused} (:status (get nodes id))) (.remove ^ConcurrentHashMap (.-due m) id))) (vec (keys (.-due m))))
             (run! (fn [id] (when-not (contains? nodes id) (.remove ^Set (.-ending m) id))) (vec (.-ending m)))
-            (run! (fn [id] (when-not (contains? nodes id) (.remove ^ConcurrentHashMap (.-headed m) id))) (vec (keys (.-headed m))))))
+            (run! (fn [id] (when-not (contains? nodes id) (.remove ^ConcurrentHashMap (.-headed m) id))) (vec (keys (.-headed m))))
+            (run! (fn [id] (when-not (there? m id) (.remove ^ConcurrentHashMap (.-runs m) id))) (vec (keys (.-runs m))))))
         true))))
 
 (defn repair!
@@ -241,7 +272,12 @@
         known (locking m
                 (.incrementAndGet ^AtomicLong (.-news m))
                 (.remove ^ConcurrentHashMap (.-due m) id)
-                (when (contains? #{"/n_end" "/n_go"} (.address message)) (.remove ^Set (.-ending m) id))
+                (case (.address message)
+                  "/n_go"  (.remove ^Set (.-ending m) id)
+                  "/n_end" (do (.remove ^Set (.-ending m) id)
+                               (.remove ^ConcurrentHashMap (.-runs m) id))
+                  "/n_on"  (played! m id)
+                  nil)
                 (tell! m (link/message message)))]
     (when-let [doubt (cond
                        (:suspect? known)                                              :contradiction

@@ -130,7 +130,7 @@
     (touched! session request)
     (cond
       m (do (.add ^ArrayList (.-items ^Moment m) {:request request}) nil)
-      (or (:confirm options) (:async? (command/of request)) (delivery/careful? session request)) (delivery/send-ready! session (delivery/ready session [{:request request}]) options)
+      (or (:confirm options) (:async? (command/of request)) (delivery/careful? session request)) (delivery/send-ready! session (delivery/checked session [{:request request}] options) options)
       :else (link/send! (:link session) request))))
 
 (defn- by-clock

@@ -41,7 +41,7 @@
   [session synthdef control n]
   (if-let [known (known-controls session synthdef)]
     (let [index (if (integer? control) control (:index (get known (control-name control))))]
-      (when (< (control-count known) (+ (long index) (long n)))
+      (when (< (control-count known) (+' index n))
         (throw (error/error :index-out-of-range
                             (str "SynthDef " synthdef " has " (control-count known) " values of controls, and " n " from " (pr-str control) " on end beyond them.")
                             {:control control, :count n, :synthdef synthdef})))

@@ -33,17 +33,36 @@
   (try (str/split-lines (String. (Files/readAllBytes (Path/of path (make-array String 0)))))
        (catch IOException _ [])))
 
-(defn- inodes
-  "The inodes of the sockets bound to a port, from /proc/net (proc(5)): the local
-  address is the second column, its port in hexadecimal; the inode the tenth."
+(defn- sockets
+  "The sockets of this machine with a local port, from /proc/net (proc(5)), `:address`, `:state` and
+  `:inode` of each: the local address is the second column, its port in hexadecimal; the inode the tenth."
   [protocol port]
-  (let [suffix (format ":%04X" port)
-        listening? (fn [state] (or (= :udp protocol) (= "0A" state)))]
-    (set (for [table [(name protocol) (str (name protocol) "6")]
-               line  (rest (lines (str "/proc/net/" table)))
-               :let  [[_ local _ state _ _ _ _ _ inode] (str/split (str/trim line) #"\s+")]
-               :when (and local (str/ends-with? local suffix) (listening? state))]
-           inode))))
+  (let [suffix (format ":%04X" port)]
+    (for [table [(name protocol) (str (name protocol) "6")]
+          line  (rest (lines (str "/proc/net/" table)))
+          :let  [[_ ^String local _ state _ _ _ _ _ inode] (str/split (str/trim line) #"\s+")]
+          :when (and local (str/ends-with? local suffix))]
+      {:address (subs local 0 (- (count local) 5)), :state state, :inode inode})))
+
+(defn- inodes
+  "The inodes of the sockets bound to a port."
+  [protocol port]
+  (into #{}
+        (comp (filter #(or (= :udp protocol) (= "0A" (:state %)))) (map :inode))
+        (sockets protocol port)))
+
+(defn loopback-alone?
+  "Whether a server listens at a port for this machine alone, as far as can be told: not where there
+  is no /proc."
+  [protocol port]
+  (let [listening (filter #(or (= :udp protocol) (= "0A" (:state %))) (sockets protocol port))]
+    (boolean (and (seq listening) (every? #(= "0100007F" (:address %)) listening)))))
+
+(defn in-use?
+  "Whether a socket of this machine has a local port: one that is bound, or connected."
+  [port]
+  (boolean (or (seq (sockets :udp port))
+               (some #(= "01" (:state %)) (sockets :tcp port)))))
 
 (defn holder
   "The process that holds a port of this machine, `{:pid 1234, :command \"scsynth\"}`,

@@ -417,12 +417,13 @@
 
 (defn reboot!
   "See `espalier.core/reboot!`."
-  [^Server s {:keys [restore] :as opts}]
+  [^Server s opts]
   (options/check-call opts #{:restore})
   (healing/stop! s)
   (locked s
     (fn []
       (let [{:keys [status options last-options session kept]} @(.-state s)
+            {:keys [restore]} opts
             opts     (or options last-options {})
             restore? (if (nil? restore) (not (contains? #{nil :offline} (:on-lost opts))) restore)
             kept     (when restore? (if (= :online status) (remembered s session) kept))]

@@ -19,6 +19,7 @@
    [espalier.runtime.mirror :as mirror]
    [espalier.runtime.pace :as pace]
    [espalier.runtime.pending :as pending]
+   [espalier.runtime.port :as port]
    [espalier.runtime.worker :as worker])
   (:import
    (espalier.kernel BlockIds Link NodeIds OscMessage)
@@ -291,6 +292,13 @@
   (some-> (look! session ["/g_queryTree" register/group-id 0] ["/g_queryTree.reply" 0 register/group-id] timeout-ms)
           register/parse))
 
+(defn- dead-claims
+  "The claims of clients that are gone without having logged out, as far as can be told: where
+  only this machine's can be here, those whose port nobody has."
+  [{:keys [protocol port]} claims]
+  (when (port/loopback-alone? protocol port)
+    (remove #(port/in-use? (register/port-of %)) (vals claims))))
+
 (defn- claim!
   "Claims a client id in the register, `wish` where it is free; returns what `login` does,
   and the claim."
@@ -298,18 +306,22 @@
   (loop [tries 100]
     (let [{:keys [claims] :as known} (query-register! session options)
           client (register/free-client known maximum-logins wish)]
-      (when (or (nil? client) (zero? tries))
-        (throw (too-many-clients options (str "all " maximum-logins " client ids are claimed: " (vec (keys claims))))))
-      (let [claim (register/claim-id client (rand-int 1000000))]
-        (link/send! (:link session) ["/g_new" claim 1 register/group-id])
-        (if (try (= claim (get-in (query-register! session options) [:claims client]))
-                 (catch Throwable e
-                   (try (link/send! (:link session) ["/n_free" claim]) (catch clojure.lang.ExceptionInfo _))
-                   (throw e)))
-          {:client-id client, :maximum-logins maximum-logins, :claim claim}
-          (do (link/send! (:link session) ["/n_free" claim])
-              (sync! session timeout-ms)
-              (recur (dec tries))))))))
+      (if-let [dead (when (and (nil? client) (pos? tries)) (seq (dead-claims options claims)))]
+        (do (send-synced! session [(into ["/n_free"] dead)] timeout-ms)
+            (recur (dec tries)))
+        (let [_     (when (or (nil? client) (zero? tries))
+                      (throw (too-many-clients options (str "all " maximum-logins " client ids are claimed: " (vec (keys claims))
+                                                            ". A client of another machine that has died leaves its claim: (sc/reboot! s) of the owner forgets it"))))
+              claim (register/claim-id client (.localPort ^Link (:link session)) (rand-int 15))]
+          (link/send! (:link session) ["/g_new" claim 1 register/group-id])
+          (if (try (= claim (get-in (query-register! session options) [:claims client]))
+                   (catch Throwable e
+                     (try (link/send! (:link session) ["/n_free" claim]) (catch clojure.lang.ExceptionInfo _))
+                     (throw e)))
+            {:client-id client, :maximum-logins maximum-logins, :claim claim}
+            (do (link/send! (:link session) ["/n_free" claim])
+                (sync! session timeout-ms)
+                (recur (dec tries)))))))))
 
 (defn- register!
   "The login on a server that counts none: `position` is our place in its list of
