@@ -140,18 +140,31 @@
                           (catch TimeoutException _ false)))
         (lost! s session :connection-closed (str "the connection ended: " (ex-message cause) (what-next s session)) {:error cause})))))
 
+(defn- another-server!
+  "In the place of another's server is a new one, which knows nothing of us."
+  [^Server s session]
+  (let [current (handle/session s)]
+    (when (identical? (:link session) (:link current))
+      (lost! s current :connection-closed (str "another server answers in its place" (what-next s session)) {}))))
+
+(defn- look-after-silence!
+  "What came meanwhile may be lost; of another's server we may have missed that it is a new one."
+  [^Server s {:keys [owner? timeout-ms] :as session}]
+  (if (or owner? (= :tcp (:protocol session)) (session/known? session timeout-ms))
+    (mirror/repair! (:mirror session) nil)
+    (another-server! s session)))
+
 (defn- mend!
-  "Makes the mirror of a session right that may be wrong. Of another's server we may have missed
-  that it is a new one, which knows nothing of us."
+  "Makes the mirror of a session right that may be wrong. Where the nodes of a guest are gone
+  untold, its server may be a new one."
   [^Server s {:keys [owner? timeout-ms] :as session} mirror]
-  (if (or owner? (= :tcp (:protocol session))
-          (try (session/known? session timeout-ms)
-               ;; It is gone, or too busy to say.
-               (catch clojure.lang.ExceptionInfo _ true)))
+  (if (try (or owner? (= :tcp (:protocol session))
+               (not (session/nodes-gone? session timeout-ms))
+               (session/known? session timeout-ms))
+           ;; It is gone, or too busy to say.
+           (catch clojure.lang.ExceptionInfo _ true))
     (tree-query/mend! session mirror)
-    (let [current (handle/session s)]
-      (when (identical? (:link session) (:link current))
-        (lost! s current :connection-closed (str "another server answers in its place" (what-next s session)) {})))))
+    (another-server! s session)))
 
 (defn- start-watch!
   "Asks for the status at an interval, and notices silence."
@@ -161,6 +174,7 @@
         stop (CountDownLatch. 1)
         ;; By a worker, for a TCP connection that is full blocks whoever sends.
         ping (worker/worker (fn [_] (link/send-at-once! link ["/status"])) (fn [_]))
+        look (worker/worker (fn [_] (look-after-silence! s session)) (fn [_]))
         tick (fn [w]
                (when-not (.await stop interval-ms TimeUnit/MILLISECONDS)
                  (let [stopped (when stopped-ms (trouble @(.-state s)))
@@ -174,7 +188,7 @@
                            :slow (emit! s :server-slow (select-keys w [:silent-ms]))
                            nil)
                          (worker/offer! ping :ping)
-                         (when (contains? #{:woke :again} action) (mirror/repair! (:mirror session) nil))
+                         (when (contains? #{:woke :again} action) (worker/offer! look :look))
                          w)))))]
     (doto (Thread. #(loop [w (watch/start (clock/milliseconds) settings)]
                       (when-let [w (tick w)] (recur w)))

@@ -508,8 +508,9 @@
         (dispatch/fail-all! dispatcher e)
         (throw e)))))
 
-(defn- login-known?
-  "Whether the server knows this login."
+(defn known?
+  "Whether the server still knows this login. One that has been booted at its place
+  meanwhile does not."
   [{:keys [client-id link] :as session} timeout-ms]
   (let [said   (answer session (ask-login! session client-id) timeout-ms)
         known? (= "/fail" (first said))]
@@ -517,21 +518,14 @@
     (when-not known? (link/send! link ["/notify" 0]))
     known?))
 
-(defn- own-node
-  "The id of a node that we have, as far as is known, or nil."
-  [{:keys [mirror ids]}]
-  (some (fn [[id {:keys [status]}]]
-          (when (and (not= :expected status) (not (default-group? id)) (.owns ^NodeIds (:nodes ids) (int id)))
-            id))
-        (:nodes (mirror/known mirror))))
-
-(defn known?
-  "Whether the server is still the one on which we have logged in: has one of our nodes, or knows
-  the login. One that has been booted at its place meanwhile does not."
-  [session timeout-ms]
-  (or (when-let [id (own-node session)]
-        (= "/n_info" (first (look! session ["/n_query" id] ["/n_info" id] timeout-ms))))
-      (login-known? session timeout-ms)))
+(defn nodes-gone?
+  "Whether the server has nothing to say of a node that we have, as far as is known."
+  [{:keys [mirror ids] :as session} timeout-ms]
+  (when-let [id (some (fn [[id {:keys [status]}]]
+                        (when (and (not= :expected status) (not (default-group? id)) (.owns ^NodeIds (:nodes ids) (int id)))
+                          id))
+                      (:nodes (mirror/known mirror)))]
+    (not= "/n_info" (first (look! session ["/n_query" id] ["/n_info" id] timeout-ms)))))
 
 (defn answers?
   "Whether a server answers at the address of the options, within `wait-ms`."
