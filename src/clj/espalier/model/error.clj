@@ -39,6 +39,13 @@
   [e]
   (:espalier/error (ex-data e)))
 
+(defn server-gone?
+  "Whether an exception says that the server, or the connection to it, is gone.
+
+      (server-gone? (error :link-closed \"…\" {}))  ;=> true"
+  [e]
+  (contains? #{:espalier.error/server-offline :espalier.error/link-closed} (code e)))
+
 (defn shown
   "x in a message: not more than its beginning, and of what cannot be printed its class.
 

@@ -11,8 +11,10 @@
        :group-count 1
        :synth-count 1}
 
-  `:played` has the names of the SynthDefs of which the client has asked for a synth. A node that was declared with a key has that as its `:key`. A node is `:expected`, `:playing` or `:paused`. One that is not expected is
-  confirmed: the server told of it. Its siblings are a linked list from the `:head`
+  `:played` has the names of the SynthDefs of which the client has asked for a synth.
+
+  A node that was declared with a key has that as its `:key`. A node is `:expected`,
+  `:playing` or `:paused`. One that is not expected is confirmed: the server told of it. Its siblings are a linked list from the `:head`
   of its parent to the `:tail`, so that a notification touches its neighbours only,
   however many nodes there are. A confirmed node with no `:parent`, other than the
   root, is somewhere, but the messages do not fit where.

@@ -178,7 +178,7 @@
         (moment/call-at s (moment/inner-options s opts) (fn [] (run! #(moment/request! s % {}) requests)))
         (moment/request! s (first requests) opts))
       (catch Throwable e
-        (if (contains? #{:espalier.error/server-offline :espalier.error/link-closed} (error/code e))
+        (if (error/server-gone? e)
           ;; It is gone with the server, and shall not come back with it.
           (run! #(ledger/forget-buffer! (:ledger session) (:id %)) (entity/members b))
           ;; Whether it is freed nobody knows: it can be freed once more.

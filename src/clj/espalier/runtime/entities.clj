@@ -220,7 +220,7 @@
   server has refused it. Without an answer, or interrupted, nobody knows."
   [e]
   (when-let [code (error/code e)]
-    (not (contains? #{:espalier.error/no-answer :espalier.error/server-offline :espalier.error/link-closed} code))))
+    (not (or (= :espalier.error/no-answer code) (error/server-gone? e)))))
 
 (defn reserve-node
   "An entity for a node that is to be made, with an id of its own or `id`, and `:give-back!`,

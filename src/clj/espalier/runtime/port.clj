@@ -44,19 +44,22 @@
           :when (and local (str/ends-with? local suffix))]
       {:address (subs local 0 (- (count local) 5)), :state state, :inode inode})))
 
+(defn- listening
+  "The sockets of this machine at which a port is heard."
+  [protocol port]
+  (filter #(or (= :udp protocol) (= "0A" (:state %))) (sockets protocol port)))
+
 (defn- inodes
   "The inodes of the sockets bound to a port."
   [protocol port]
-  (into #{}
-        (comp (filter #(or (= :udp protocol) (= "0A" (:state %)))) (map :inode))
-        (sockets protocol port)))
+  (into #{} (map :inode) (listening protocol port)))
 
 (defn loopback-alone?
   "Whether a server listens at a port for this machine alone, as far as can be told: not where there
   is no /proc."
   [protocol port]
-  (let [listening (filter #(or (= :udp protocol) (= "0A" (:state %))) (sockets protocol port))]
-    (boolean (and (seq listening) (every? #(= "0100007F" (:address %)) listening)))))
+  (let [those (listening protocol port)]
+    (boolean (and (seq those) (every? #(= "0100007F" (:address %)) those)))))
 
 (defn in-use?
   "Whether a socket of this machine has a local port: one that is bound, or connected."

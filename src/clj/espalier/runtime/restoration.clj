@@ -96,7 +96,7 @@
   `(try ~@body
         (catch clojure.lang.ExceptionInfo e#
           ;; Without a server nothing more can be done.
-          (when (contains? #{:espalier.error/server-offline :espalier.error/link-closed} (error/code e#)) (throw e#))
+          (when (error/server-gone? e#) (throw e#))
           (lack! ~restoration ~kind ~id e#))))
 
 (def ^:private at-once

@@ -140,6 +140,12 @@
                           (catch TimeoutException _ false)))
         (lost! s session :connection-closed (str "the connection ended: " (ex-message cause) (what-next s session)) {:error cause})))))
 
+(defn- told-of-its-end?
+  "Whether the end of the server would have been noticed: of our own the process tells, and of a
+  connection that it was closed."
+  [{:keys [owner? protocol]}]
+  (or owner? (= :tcp protocol)))
+
 (defn- another-server!
   "In the place of another's server is a new one, which knows nothing of us."
   [^Server s session]
@@ -149,16 +155,16 @@
 
 (defn- look-after-silence!
   "What came meanwhile may be lost; of another's server we may have missed that it is a new one."
-  [^Server s {:keys [owner? timeout-ms] :as session}]
-  (if (or owner? (= :tcp (:protocol session)) (session/known? session timeout-ms))
+  [^Server s {:keys [timeout-ms] :as session}]
+  (if (or (told-of-its-end? session) (session/known? session timeout-ms))
     (mirror/repair! (:mirror session) nil)
     (another-server! s session)))
 
 (defn- mend!
   "Makes the mirror of a session right that may be wrong. Where the nodes of a guest are gone
   untold, its server may be a new one."
-  [^Server s {:keys [owner? timeout-ms] :as session} mirror]
-  (if (try (or owner? (= :tcp (:protocol session))
+  [^Server s {:keys [timeout-ms] :as session} mirror]
+  (if (try (or (told-of-its-end? session)
                (not (session/nodes-gone? session timeout-ms))
                (session/known? session timeout-ms))
            ;; It is gone, or too busy to say.
@@ -441,7 +447,8 @@
             opts     (or options last-options {})
             restore? (if (nil? restore) (not (contains? #{nil :offline} (:on-lost opts))) restore)
             kept     (when restore? (if (= :online status) (remembered s session) kept))]
-        (some-> kept :memory deref)
+        ;; While it has what is to be remembered. What this throws is told when it is to be restored.
+        (try (some-> kept :memory deref) (catch Exception _))
         (quit! s false)
         (boot-as! s opts kept)))))
 
