@@ -50,6 +50,12 @@
     "OTHER"    "SC_AudioDriver: sample rate = 44100.000000, driver's block size = 64"
     "OTHER"    ""))
 
+(deftest which-lines-say-that-there-is-no-audio
+  (are [says? line] (= says? (ServerOutput/saysNoAudio line))
+    true  "could not initialize audio."
+    true  "Cannot open supernova client"
+    false "SC_AudioDriver: sample rate = 44100.000000, driver's block size = 64"))
+
 (deftest becomes-ready-and-ends
   (let [p (shell "echo ready; read x; exec sleep 100")]
     (.awaitReady p (Duration/ofSeconds 10))

@@ -88,7 +88,8 @@ public final class ServerOutput {
   public static boolean saysNoAudio(String line) {
     return line.contains("could not initialize audio")
         || line.contains("jack server is not running")
-        || line.contains("could not start audio backend");
+        || line.contains("could not start audio backend")
+        || line.contains("Cannot open supernova client");
   }
 
   /**
